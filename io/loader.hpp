@@ -1,0 +1,82 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "io/packed.hpp"
+#include "kernels/batch.hpp"
+
+namespace esmm {
+
+enum class Pooling { weighted_sum, sum, mean, sqrtn };  // Σ v·e · Σ e · Σ e / n · Σ e / √n
+enum class ValueTransform { raw, log1p, clipped };      // v · sign(v)·log(1+|v|) · clamp(v, -clip, clip)
+
+/// How the loader turns stored bags into the model's bags. Pooling and value transforms are folded into the weights, so
+/// the kernels know only weighted sums.
+struct FieldInput {
+  std::uint32_t first_row = 0;  // of the field's table in the arena
+  Pooling pooling = Pooling::weighted_sum;
+  ValueTransform transform = ValueTransform::raw;
+  float clip = 1.0F;
+};
+struct DenseInput {
+  float mean = 0.0F;
+  float inverse_std = 1.0F;  // 0 for a constant column; a missing value becomes the mean, i.e. 0
+};
+struct ModelInputs {
+  std::vector<FieldInput> fields;  // as Schema::fields
+  std::vector<DenseInput> dense;   // as Schema::dense
+};
+
+enum class Order {
+  sequential,     // as stored: fastest, for evaluation and prediction
+  by_common_row,  // shuffled, impressions of one common row stay together
+  by_impression,  // shuffled one by one
+};
+
+struct LoaderOptions {
+  std::int64_t batch_size = 5000;
+  Order order = Order::by_common_row;
+  std::uint64_t seed = 1;
+  int workers = 1;                          // decoding and assembling threads
+  int batches_ahead = 4;                    // ring size
+  std::uint64_t window_bytes = 1ULL << 30;  // decoded blocks that are shuffled together; also kept between epochs
+                                            // when the whole dataset fits
+  bool with_input_index = false;            // evaluation and prediction
+  bool with_sample_ids = false;             // prediction
+};
+
+/// One assembled batch on the host; memory is reused from batch to batch.
+struct HostBatch {
+  std::vector<std::uint32_t> sample_offsets, sample_rows, common_offsets, common_rows, common_begin;
+  std::vector<float> sample_weights, common_weights, dense;
+  std::vector<std::uint8_t> click, conversion;
+  std::vector<std::uint64_t> input_index;
+  StringColumn sample_id;
+  std::int64_t sample_fields = 0, common_fields = 0, dense_columns = 0;
+  [[nodiscard]] BatchView view() const;
+  [[nodiscard]] std::int64_t impressions() const { return static_cast<std::int64_t>(click.size()); }
+};
+
+/// Fills a ring of batches ahead of its one consumer. The sequence of batches depends on the dataset, the options'
+/// order, seed, batch size and window, and the epoch; never on the number of workers or on timing.
+/// A batch never spans epochs; the last batch of an epoch is smaller. A common row whose impressions do not fit into
+/// one batch is continued in the next.
+class Loader {
+ public:
+  Loader(std::shared_ptr<const PackedDataset> dataset, ModelInputs inputs, const LoaderOptions& options);
+  ~Loader();
+
+  /// Batches of one epoch (the same for every epoch and order).
+  [[nodiscard]] std::int64_t batches_per_epoch() const;
+  /// Starts epoch `epoch` (from 0) at batch `first_batch`: position is (epoch, batch), nothing else need be saved.
+  void start(std::int64_t epoch, std::int64_t first_batch = 0);
+  /// The next batch, valid until the following call; null at the end of the epoch. Rethrows a worker's Error.
+  [[nodiscard]] const HostBatch* next();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace esmm

@@ -1,0 +1,54 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace esmm {
+
+/// A tensor to be written: bytes are little-endian, row-major. dtype as in safetensors: "F32", "F64", "I64", "U64",
+/// "U8".
+struct TensorView {
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;
+};
+/// Rows with a stride, written without the padding: `data` [rows, cols], element (r, c) at r * stride + c.
+struct StridedTensor {
+  std::string name;
+  const float* data = nullptr;
+  std::int64_t rows = 0, cols = 0, stride = 0;
+  std::vector<std::int64_t> shape;  // what the header says; product == rows * cols
+};
+
+/// Writes tensors in the safetensors format (name order), to a temporary name, synced, then renamed. `metadata` goes to
+/// __metadata__, with an XXH3 checksum of each tensor under "xxh3:<name>". Throws Error (io).
+void save_safetensors(const std::string& path, const std::vector<StridedTensor>& floats,
+                      const std::map<std::string, TensorView>& others,
+                      const std::map<std::string, std::string>& metadata);
+
+/// A memory-mapped safetensors file. Validates the header against the file's size before use and the checksum of a
+/// tensor when it is read. Throws Error (data) on anything malformed.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::string& path);
+  ~SafetensorsFile();
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+  [[nodiscard]] const std::map<std::string, std::string>& metadata() const;
+  [[nodiscard]] std::vector<std::string> names() const;
+  [[nodiscard]] bool has(const std::string& name) const;
+  [[nodiscard]] std::vector<std::int64_t> shape(const std::string& name) const;
+  /// Copies a float tensor of rows x cols into strided memory. Throws Error (data) if it is absent, not F32, or has
+  /// another shape.
+  void read(const std::string& name, float* data, std::int64_t rows, std::int64_t cols, std::int64_t stride) const;
+  /// The tensor's bytes (checked against its checksum), whatever its dtype.
+  [[nodiscard]] std::span<const std::byte> bytes(const std::string& name) const;
+
+ private:
+  struct Impl;
+  Impl* impl_;
+};
+
+}  // namespace esmm

@@ -1,0 +1,58 @@
+#pragma once
+#include <memory>
+
+#include "kernels/backend.hpp"
+#include "kernels/thread_pool.hpp"
+
+namespace esmm::cpu {
+
+class CpuMemory final : public Memory {
+ public:
+  void* allocate(std::size_t bytes) override;
+  void release(void* pointer) noexcept override;
+  void copy_from_host(void* to, const void* from, std::size_t bytes) override;
+  void copy_to_host(void* to, const void* from, std::size_t bytes) const override;
+  void zero(void* to, std::size_t bytes) override;
+};
+
+/// The operations, each in the file of its name: embedding.cpp, towers.cpp, loss.cpp, optimizer.cpp, metrics.cpp.
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads);
+  ~CpuBackend() override;
+
+  [[nodiscard]] std::string name() const override { return "cpu"; }
+  [[nodiscard]] Memory& memory() override { return memory_; }
+  void synchronise() override {}
+
+  void pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) override;
+  void sort_ids(const Bags& sample, const Bags& common, SortedIds& sorted) override;
+  void update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,
+                         MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                         const OptimizerStep& optimizer, EmbeddingArena arena) override;
+  SparseGradient embedding_gradient(SortedIds& sorted, const Bags& sample, const Bags& common,
+                                    MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                                    std::int64_t dim) override;
+  void update_rows(const SparseGradient& gradient, const OptimizerStep& optimizer, EmbeddingArena arena) override;
+  void towers_forward(const TowerShape& shape, const TowerViews<const float>& parameters, const TowerInputs& inputs,
+                      const Dropout& dropout, TowerWorkspace& workspace, MatrixView<float> logits) override;
+  void towers_backward(const TowerShape& shape, const TowerViews<const float>& parameters, const TowerInputs& inputs,
+                       const Dropout& dropout, MatrixView<const float> dlogits, TowerWorkspace& workspace,
+                       const TowerViews<float>& gradients, MatrixView<float> dcommon,
+                       MatrixView<float> dsample) override;
+  void two_task_loss(const Objective& objective, MatrixView<const float> logits, std::span<const std::uint8_t> click,
+                     std::span<const std::uint8_t> conversion, TaskLosses& losses, MatrixView<float> dlogits) override;
+  void predict_probabilities(MatrixView<const float> logits, MatrixView<float> probabilities) override;
+  void initialise_state(const OptimizerConfig& config, MatrixView<float> state, std::int64_t dim) override;
+  void update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
+                    const OptimizerStep& optimizer) override;
+  [[nodiscard]] double squared_norm(MatrixView<const float> values) override;
+  [[nodiscard]] std::optional<double> auc(std::span<const float> scores, std::span<const std::uint8_t> labels) override;
+  [[nodiscard]] std::unique_ptr<SortedIds> make_sorted_ids() override;
+
+ private:
+  ThreadPool pool_;
+  CpuMemory memory_;
+};
+
+}  // namespace esmm::cpu

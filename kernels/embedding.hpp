@@ -1,0 +1,53 @@
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "kernels/batch.hpp"
+#include "kernels/optimizer.hpp"
+
+namespace esmm {
+
+class Backend;
+
+/// All embedding tables of a model in one arena of rows, with one optimizer state row beside each.
+struct EmbeddingArena {
+  MatrixView<float> weights;  // [V, D]
+  MatrixView<float> state;    // [V, S] S = state_width(optimizer, D)
+};
+
+/// Gradients of the rows that a batch touches, each distinct row once, ascending.
+struct SparseGradient {
+  std::span<const std::uint32_t> rows;  // [R]
+  MatrixView<float> values;             // [R, D]
+};
+
+/// The id occurrences of one batch sorted by arena row; opaque, made by `Backend::sort_ids`, reused from step to step.
+class SortedIds;
+
+/// Pools embeddings: out[r, f*D .. f*D+D) = Σ_{i in bag (r,f)} weight_i · table[row_i]; an empty bag gives zeros.
+/// bags [R*F], table [V, D], out [R, >= F*D]. Bitwise deterministic: each bag is summed in its own order.
+/// Asynchronous on a device. Throws Error (internal) if shapes disagree. Source: arXiv:1804.07931 §2.3 (embedding
+/// layer).
+void pool_embeddings(Backend& backend, const Bags& bags, MatrixView<const float> table, MatrixView<float> out);
+
+/// Sorts the batch's id occurrences (common and sample side together) by arena row, stably, so that the gradient of a
+/// row is summed in batch order whatever the number of threads. Depends on ids only.
+void sort_ids(Backend& backend, const Bags& sample, const Bags& common, SortedIds& sorted);
+
+/// Gradient of every touched row, g[v] = Σ over its occurrences of weight · dpooled[bag], applied by the optimizer in
+/// the same pass (`scale` multiplies g first, then `l2 · weight` is added; untouched rows do not move).
+/// dpooled_sample [B, >= Fs*D], dpooled_common [U, >= Fc*D]; `step` counts from 1.
+void update_embeddings(Backend& backend, const SortedIds& sorted, const Bags& sample, const Bags& common,
+                       MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                       const OptimizerStep& optimizer, EmbeddingArena arena);
+
+/// The same gradient without the update; the result lives in `sorted` until the next `sort_ids`.
+SparseGradient embedding_gradient(Backend& backend, SortedIds& sorted, const Bags& sample, const Bags& common,
+                                  MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                                  std::int64_t dim);
+
+/// Applies the optimizer to the rows of `gradient`; same arithmetic as `update_embeddings`.
+void update_rows(Backend& backend, const SparseGradient& gradient, const OptimizerStep& optimizer,
+                 EmbeddingArena arena);
+
+}  // namespace esmm

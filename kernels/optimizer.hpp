@@ -1,0 +1,54 @@
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "kernels/view.hpp"
+
+namespace esmm {
+
+class Backend;
+
+enum class OptimizerKind { sgd, adagrad, rowwise_adagrad, adam, ftrl };
+
+/// Hyper-parameters; each kind reads only its own. Defaults are those of the published definitions.
+struct OptimizerConfig {
+  OptimizerKind kind = OptimizerKind::adam;
+  float beta1 = 0.9F;                // adam
+  float beta2 = 0.999F;              // adam
+  float epsilon = 1e-8F;             // adam, adagrad, rowwise_adagrad
+  float initial_accumulator = 0.0F;  // adagrad, rowwise_adagrad, ftrl: first value of the squared-gradient sum
+  float ftrl_beta = 1.0F;            // ftrl: β; the learning rate is α
+  float ftrl_l1 = 0.0F;              // ftrl: λ1
+  float ftrl_l2 = 0.0F;              // ftrl: λ2
+};
+
+/// One step of an optimizer: what differs from step to step beside the gradient.
+struct OptimizerStep {
+  OptimizerConfig config;
+  float learning_rate = 1e-3F;
+  float gradient_scale = 1.0F;  // multiplies the gradient before anything else (global-norm clipping)
+  float l2 = 0.0F;              // adds l2 · weight to the scaled gradient (coupled weight decay)
+  std::int64_t step = 1;        // counts from 1; adam's bias correction uses it
+};
+
+/// State floats beside one row of `dim` weights: sgd 0 · adagrad dim · rowwise_adagrad 1 · adam 2·dim (m then v) ·
+/// ftrl 2·dim (z then n).
+[[nodiscard]] std::int64_t state_width(OptimizerKind kind, std::int64_t dim);
+
+/// Fills optimizer state with its initial value (zeros, or initial_accumulator where that applies).
+/// state [rows, state_width]. FTRL starts from z = 0 (McMahan et al., KDD 2013): its first step moves a weight from
+/// its initial value to the closed-form solution of z after one gradient.
+void initialise_state(Backend& backend, const OptimizerConfig& config, MatrixView<float> state, std::int64_t dim);
+
+/// One optimizer step on a flat parameter vector: parameters [P], gradients [P], state [state_width(kind, P)] laid out
+/// as one row of P weights. Element-wise, so bitwise deterministic. rowwise_adagrad is for tables only (throws Error).
+/// Sources: Adagrad, Duchi et al. 2011 (as torch.optim.Adagrad, no decay); Adam, Kingma & Ba 2015 (tables: touched rows
+/// only, as torch.optim.SparseAdam); FTRL-Proximal, McMahan et al. 2013; row-wise Adagrad, as FBGEMM
+/// EXACT_ROWWISE_ADAGRAD: one accumulator per row, the mean of squared gradient elements.
+void update_dense(Backend& backend, std::span<float> parameters, std::span<const float> gradients,
+                  std::span<float> state, const OptimizerStep& optimizer);
+
+/// Σ x², accumulated in double in fixed chunks, so independent of the number of threads. Synchronises.
+[[nodiscard]] double squared_norm(Backend& backend, MatrixView<const float> values);
+
+}  // namespace esmm
