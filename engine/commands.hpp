@@ -1,0 +1,47 @@
+#pragma once
+#include <string>
+
+#include "engine/config.hpp"
+
+namespace esmm {
+
+/// The commands of the program, called by the command line once flags and files are resolved. Each prints its result
+/// to stdout, its progress and warnings to stderr, and throws Error.
+
+/// Trains; `config.data` is needed. `resume` continues the run in that directory instead of starting one.
+void train_command(const Config& config, const std::string& resume);
+
+struct EvalOptions {
+  std::string run, data, truth;
+  bool json = false;
+  std::string device = "auto";
+  int threads = 0;
+};
+void eval_command(const EvalOptions& options);
+
+struct PredictOptions {
+  std::string run, data, out;
+  std::string device = "auto";
+  int threads = 0;
+};
+void predict_command(const PredictOptions& options);
+
+struct ConvertOptions {
+  std::string data, out, schema, vocab;
+  std::uint32_t min_count = 10;
+  Encoding encoding = Encoding::vocab;
+  std::uint32_t buckets = 1U << 20;
+  OnBadRow on_bad_row = OnBadRow::error;
+  OnContradiction on_contradiction = OnContradiction::drop;
+  int threads = 0;
+  bool json = false;
+};
+void convert_command(const ConvertOptions& options);
+
+struct InspectOptions {
+  std::string path;
+  bool json = false;
+};
+void inspect_command(const InspectOptions& options);
+
+}  // namespace esmm
