@@ -1,19 +1,26 @@
 #pragma once
+#include <cstdint>
 #include <string>
 
 #include "engine/config.hpp"
+#include "io/synth.hpp"
 
 namespace esmm {
 
 /// The commands of the program, called by the command line once flags and files are resolved. Each prints its result
 /// to stdout, its progress and warnings to stderr, and throws Error.
 
-/// Trains; `config.data` is needed. `resume` continues the run in that directory instead of starting one.
+/// Trains; `config.data` is needed. The configuration is resolved and valid.
+/// `resume` names the run directory to continue, or is empty for a new run. Then `config` is that run's config.toml with
+/// whichever of --epochs, --device, --threads and --log-level were given on top, and config.out is `resume`: the command
+/// line has refused everything else, so nothing remains to be merged.
 void train_command(const Config& config, const std::string& resume);
 
 struct EvalOptions {
   std::string run, data, truth;
   bool json = false;
+  OnBadRow on_bad_row = OnBadRow::error;
+  OnContradiction on_contradiction = OnContradiction::drop;
   std::string device = "auto";
   int threads = 0;
 };
@@ -21,6 +28,7 @@ void eval_command(const EvalOptions& options);
 
 struct PredictOptions {
   std::string run, data, out;
+  OnBadRow on_bad_row = OnBadRow::error;
   std::string device = "auto";
   int threads = 0;
 };
@@ -43,5 +51,7 @@ struct InspectOptions {
   bool json = false;
 };
 void inspect_command(const InspectOptions& options);
+
+void synth_command(const SynthOptions& options);
 
 }  // namespace esmm

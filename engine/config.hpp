@@ -24,6 +24,7 @@ struct FieldConfig {
   std::optional<Pooling> pooling;
   std::optional<ValueTransform> transform;
   std::optional<float> clip;
+  friend bool operator==(const FieldConfig&, const FieldConfig&) = default;
 };
 
 /// Everything that decides a run. Each member is one flag `--batch-size` and one TOML key `batch_size` (`describe` in
@@ -85,6 +86,7 @@ struct Config {
   std::uint64_t seed = 1;
   Precision precision = Precision::fp32;
   std::string log_level = "info";
+  friend bool operator==(const Config&, const Config&) = default;
 };
 
 /// The towers' optimizer and learning rate after defaults are applied.
@@ -94,7 +96,15 @@ struct Config {
 /// Throws Error (usage) naming the flag and the remedy: non-positive sizes, dropout outside [0, 1), unknown metric, …
 void validate(const Config& config);
 
-/// Overwrites members from TOML text; unknown keys are usage errors with file, line and the nearest known key.
+/// What was typed for one flag: {"batch-size", "4096"}.
+struct FlagValue {
+  std::string flag, value;
+};
+/// Defaults, then the preset (named by a flag, else by the file), then the file (empty: none), then the flags; valid.
+/// Throws Error: io when the file cannot be read, usage for what is in it.
+[[nodiscard]] Config resolve_config(const std::string& file, const std::vector<FlagValue>& flags);
+
+/// Overwrites members from TOML text, its preset first; unknown keys are usage errors with file, line and the nearest known key.
 void apply_toml(Config& config, const std::string& text, const std::string& name_for_errors);
 /// Overwrites one member from the text of its flag ("batch-size", "4096").
 void apply_flag(Config& config, const std::string& flag, const std::string& value);
