@@ -11,9 +11,9 @@ namespace esmm {
 /// to stdout, its progress and warnings to stderr, and throws Error.
 
 /// Trains; `config.data` is needed. The configuration is resolved and valid.
-/// `resume` names the run directory to continue, or is empty for a new run. Then `config` is that run's config.toml with
-/// whichever of --epochs, --device, --threads and --log-level were given on top, and config.out is `resume`: the command
-/// line has refused everything else, so nothing remains to be merged.
+/// `resume` names the run directory to continue, or is empty for a new run. Then `config` is that run's config.toml
+/// with whichever of --epochs, --device, --threads and --log-level were given on top, and config.out is `resume`: the
+/// command line has refused everything else, so nothing remains to be merged.
 void train_command(const Config& config, const std::string& resume);
 
 struct EvalOptions {

@@ -104,7 +104,8 @@ struct FlagValue {
 /// Throws Error: io when the file cannot be read, usage for what is in it.
 [[nodiscard]] Config resolve_config(const std::string& file, const std::vector<FlagValue>& flags);
 
-/// Overwrites members from TOML text, its preset first; unknown keys are usage errors with file, line and the nearest known key.
+/// Overwrites members from TOML text, its preset first; unknown keys are usage errors with file, line and the nearest
+/// known key.
 void apply_toml(Config& config, const std::string& text, const std::string& name_for_errors);
 /// Overwrites one member from the text of its flag ("batch-size", "4096").
 void apply_flag(Config& config, const std::string& flag, const std::string& value);

@@ -20,7 +20,7 @@ class Progress {
   void update(std::uint64_t done, std::string_view text = {});
   /// One plain line (at level info) where there is no bar; nothing on a terminal.
   void note(const std::string& line) const;
-  /// The mean rate since the start or since the last `restart`, in units per second.
+  /// The mean rate since the start, in units per second.
   [[nodiscard]] double rate() const;
   /// Work that was done before (a resumed run) does not count towards the rate.
   void start_at(std::uint64_t done);
