@@ -22,6 +22,9 @@ struct DatasetRequest {
 /// modification times, options, vocabulary, schema) holds. Says what it does through pack.progress / pack.warn.
 [[nodiscard]] std::shared_ptr<const PackedDataset> open_dataset(const DatasetRequest& request);
 
+/// The vocabulary at PATH: a vocab/ directory, a packed dataset or a run.
+[[nodiscard]] std::shared_ptr<const Vocabulary> load_any_vocabulary(const std::string& path);
+
 /// True when PATH has a test half beside its train half (a raw Ali-CCP directory, or what `convert` made of one).
 [[nodiscard]] bool has_test_half(const std::string& path);
 

@@ -35,6 +35,12 @@ void CpuMemory::zero(void* to, std::size_t bytes) {
 CpuBackend::CpuBackend(int threads) : pool_(threads) {}
 CpuBackend::~CpuBackend() = default;
 
+void CpuBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to) {
+    for (std::int64_t r = 0; r < from.rows; ++r) {
+        std::memcpy(to.row(r), from.row(r), static_cast<std::size_t>(from.cols) * sizeof(float));
+    }
+}
+
 }  // namespace esmm::cpu
 
 namespace esmm {
