@@ -33,7 +33,7 @@ const std::vector<Option>& table() {
       {"model", kModel, "", "method to train", &Config::model},
       {"preset", kModel, "", "start from the authors' released code, or from the paper", &Config::preset},
       {"dim", kModel, "N", "width of an embedding", &Config::dim},
-      {"hidden", kModel, "N,N,…", "widths of each tower's hidden layers", &Config::hidden},
+      {"hidden", kModel, "N,N,...", "widths of each tower's hidden layers", &Config::hidden},
       {"activation", kModel, "", "of the hidden layers", &Config::activation},
       {"dropout", kModel, "P", "share of hidden units that are dropped in training", &Config::dropout},
       {"pooling", kModel, "", "of a field with several ids", &Config::pooling},

@@ -51,7 +51,7 @@ std::optional<std::string> integers_as_text(const toml::array& array) {
     if (!element.is_integer()) return std::nullopt;
     values.push_back(element.as_integer()->get());
   }
-  return fmt::format("{}", fmt::join(values, ","));
+  return fmt::format("{}", fmt::join(values, ", "));
 }
 
 /// The node as the text of the same flag, or nullopt when its type is not `type`.
@@ -145,7 +145,8 @@ std::string quoted(const std::string& text) {
 std::string toml_value(const std::string& text, ValueType type) {
   if (type == ValueType::string) return quoted(text);
   if (type == ValueType::integers) return '[' + text + ']';
-  return text;
+  const bool whole = text.find_first_not_of("-0123456789") == std::string::npos;
+  return type == ValueType::number && whole ? text + ".0" : text;
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ requires std::is_arithmetic_v<T> std::optional<std::string> to_text(T value) {
   return fmt::format("{}", value);  // of a float: the shortest text that reads back as the same float
 }
 std::optional<std::string> to_text(const std::vector<std::int64_t>& values) {
-  return fmt::format("{}", fmt::join(values, ","));
+  return fmt::format("{}", fmt::join(values, ", "));
 }
 template <class T>
 std::optional<std::string> to_text(const std::optional<T>& value) {
@@ -121,7 +121,9 @@ void parse_value(std::string_view text, const std::string& where, std::vector<st
   std::vector<std::int64_t> values;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t comma = std::min(text.find(',', begin), text.size());
-    parse_integer(text.substr(begin, comma - begin), where, values.emplace_back());
+    std::string_view item = text.substr(begin, comma - begin);
+    item.remove_prefix(std::min(item.find_first_not_of(' '), item.size()));
+    parse_integer(item, where, values.emplace_back());
     begin = comma + 1;
   }
   out = std::move(values);
