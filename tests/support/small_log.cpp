@@ -1,0 +1,43 @@
+#include "tests/support/small_log.hpp"
+
+#include <stdlib.h>
+
+#include <filesystem>
+#include <stdexcept>
+
+#include "io/pack.hpp"
+#include "io/synth.hpp"
+
+namespace esmm::test {
+
+TemporaryDirectory::TemporaryDirectory() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "esmm_test_XXXXXX").string();
+  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+  path_ = pattern;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+SmallLog make_small_log(const TemporaryDirectory& directory, std::uint64_t rows, std::uint64_t seed) {
+  SynthOptions world;
+  world.out = directory / "log";
+  world.rows = rows;
+  world.seed = seed;
+  world.threads = 1;
+  synthesise(world);
+  SmallLog log;
+  PackOptions options;
+  options.min_count = 2;
+  options.threads = 1;
+  pack(*open_log(world.out, {Half::train, nullptr, true, 1}), directory / "train", options);
+  log.train = PackedDataset::open(directory / "train");
+  options.vocabulary = log.train->vocabulary();
+  pack(*open_log(world.out, {Half::test, nullptr, true, 1}), directory / "test", options);
+  log.test = PackedDataset::open(directory / "test");
+  return log;
+}
+
+}  // namespace esmm::test
