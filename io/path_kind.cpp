@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -23,11 +22,9 @@ constexpr const char* kExpected =
     "a packed dataset, a directory with sample_skeleton_*.csv and common_features_*.csv, or a .csv, .tsv or .txt file "
     "(each also .gz or .zst)";
 
-/// The name beneath .gz or .zst, in lower case.
+/// The name beneath .gz or .zst.
 std::string plain_name(const std::string& path) {
   std::string name = base_name(path);
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   for (const std::string_view suffix : {".gz", ".zst"}) {
     if (name.ends_with(suffix)) return name.substr(0, name.size() - suffix.size());
   }
@@ -43,7 +40,7 @@ std::optional<std::string> skeleton_part(const std::string& file) {
   return name.substr(kSkeleton.size(), name.size() - kSkeleton.size() - extension.size());
 }
 
-bool exists(const fs::path& path) {
+bool is_there(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
 }
@@ -52,7 +49,7 @@ bool exists(const fs::path& path) {
 std::string find_file(const std::string& directory, std::string_view prefix, const std::string& part) {
   for (const char* suffix : {"", ".gz", ".zst"}) {
     const fs::path path = fs::path(directory) / fmt::format("{}{}.csv{}", prefix, part, suffix);
-    if (exists(path)) return path.string();
+    if (is_there(path)) return path.string();
   }
   return {};
 }
@@ -73,8 +70,8 @@ std::vector<std::string> skeleton_parts(const std::string& directory) {
 }
 
 PathKind classify_directory(const std::string& path) {
-  if (exists(fs::path(path) / "manifest.json")) return PathKind::packed;
-  if (exists(fs::path(path) / "train" / "manifest.json")) return PathKind::packed_halves;
+  if (is_there(fs::path(path) / "manifest.json")) return PathKind::packed;
+  if (is_there(fs::path(path) / "train" / "manifest.json")) return PathKind::packed_halves;
   if (!skeleton_parts(path).empty()) return PathKind::ali_ccp_directory;
   throw data_error("{}: a directory without manifest.json and without sample_skeleton_*.csv files. Pass {}.", path,
                    kExpected);
@@ -87,9 +84,10 @@ PathKind classify_file(const std::string& path) {
     throw data_error("{}: one file of a raw Ali-CCP pair. Pass its directory: {}", path,
                      directory.empty() ? "." : directory);
   }
-  if (name.ends_with(".csv")) return PathKind::csv;
-  if (name.ends_with(".tsv")) return PathKind::tsv;
-  if (name.ends_with(".txt")) return PathKind::text;
+  const std::string extension = fs::path(name).extension().string();
+  if (equal_ignoring_case(extension, ".csv")) return PathKind::csv;
+  if (equal_ignoring_case(extension, ".tsv")) return PathKind::tsv;
+  if (equal_ignoring_case(extension, ".txt")) return PathKind::text;
   throw data_error("{}: the name does not tell a format. Pass {}.", path, kExpected);
 }
 

@@ -55,6 +55,9 @@ class CpuBackend final : public Backend {
  private:
   ThreadPool pool_;
   CpuMemory memory_;
+  Buffer<float> row_gradients_{memory_, 0};   // [threads, kBlockRows, D] of update_embeddings
+  Buffer<float> partial_sums_{memory_, 0};    // [pieces of hot rows, D]
+  Buffer<double> partial_norms_{memory_, 0};  // of squared_norm
 };
 
 }  // namespace esmm::cpu
