@@ -117,6 +117,18 @@ std::shared_ptr<const Vocabulary> load_any_vocabulary(const std::string& path) {
   throw usage_error("{}: holds no vocabulary. Give a vocab/ directory, a packed dataset or a run.", path);
 }
 
+std::shared_ptr<const Schema> schema_beside(const std::string& path) {
+  const fs::path directory(path);
+  if (fs::exists(directory / "schema.toml")) {
+    return std::make_shared<const Schema>(load_schema((directory / "schema.toml").string()));
+  }
+  for (const fs::path& packed : {directory, directory / "train"}) {
+    if (!fs::exists(packed / "manifest.json")) continue;
+    return std::make_shared<const Schema>(PackedDataset::open(packed.string())->schema());
+  }
+  return nullptr;
+}
+
 bool has_test_half(const std::string& path) {
   switch (classify_path(path)) {
     case PathKind::packed_halves:

@@ -25,6 +25,9 @@ struct DatasetRequest {
 /// The vocabulary at PATH: a vocab/ directory, a packed dataset or a run.
 [[nodiscard]] std::shared_ptr<const Vocabulary> load_any_vocabulary(const std::string& path);
 
+/// The schema that the vocabulary at PATH was made with, where PATH (a packed dataset or a run) tells; else null.
+[[nodiscard]] std::shared_ptr<const Schema> schema_beside(const std::string& path);
+
 /// True when PATH has a test half beside its train half (a raw Ali-CCP directory, or what `convert` made of one).
 [[nodiscard]] bool has_test_half(const std::string& path);
 

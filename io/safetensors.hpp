@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,20 +23,22 @@ struct StridedTensor {
   std::vector<std::int64_t> shape;  // what the header says; product == rows * cols
 };
 
-/// Writes tensors in the safetensors format (name order), to a temporary name, synced, then renamed. `metadata` goes to
-/// __metadata__, with an XXH3 checksum of each tensor under "xxh3:<name>". Throws Error (io).
+/// Writes tensors in the safetensors format (wider dtypes first so that each is aligned, then by name), to a temporary
+/// name, synced, then renamed. `metadata` goes to __metadata__, with an XXH3 checksum of each tensor under
+/// "xxh3:<name>". Large strided tensors are streamed. Throws Error (io; data: a name that is not UTF-8).
 void save_safetensors(const std::string& path, const std::vector<StridedTensor>& floats,
                       const std::map<std::string, TensorView>& others,
                       const std::map<std::string, std::string>& metadata);
 
 /// A memory-mapped safetensors file. Validates the header against the file's size before use and the checksum of a
-/// tensor when it is read. Throws Error (data) on anything malformed.
+/// tensor when it is read (tensors written by other software have none). Throws Error (data) on anything malformed.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::string& path);
   ~SafetensorsFile();
   SafetensorsFile(const SafetensorsFile&) = delete;
   SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+  /// The writer's entries, without the checksums.
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const;
   [[nodiscard]] std::vector<std::string> names() const;
   [[nodiscard]] bool has(const std::string& name) const;
@@ -48,7 +51,7 @@ class SafetensorsFile {
 
  private:
   struct Impl;
-  Impl* impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace esmm

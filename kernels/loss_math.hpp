@@ -40,7 +40,7 @@ ESMM_HD T ctcvr_negative_loss(T a, T b) {
   if (p < T(0.5)) return -std::log1p(-p);
   // Here a, b > 0. 1 − p = (e^−a + e^−b + e^(−a−b)) · σ(a) · σ(b); the largest of the three terms is taken out.
   const T small = std::fmin(a, b), large = std::fmax(a, b);
-  return small - std::log1p(std::exp(small - large) + std::exp(-large)) + softplus(-a) + softplus(-b);
+  return (softplus(-a) + softplus(-b)) + (small - std::log1p(std::exp(small - large) + std::exp(-large)));
 }
 
 /// BCE(t, p)

@@ -1,0 +1,330 @@
+#include "io/safetensors.hpp"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "io/file.hpp"
+#include "kernels/error.hpp"
+
+namespace esmm {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view checksum_prefix = "xxh3:";
+constexpr std::size_t chunk_bytes = 1 << 20;
+constexpr std::uint64_t largest_header = 100'000'000;  // the limit of the reference implementation
+
+/// Bytes of an element of a safetensors dtype; 0 when there is no such dtype.
+std::uint64_t element_bytes(std::string_view dtype) {
+  static const std::map<std::string_view, std::uint64_t> known = {
+      {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"U16", 2}, {"I16", 2}, {"F16", 2},
+      {"BF16", 2}, {"U32", 4}, {"I32", 4}, {"F32", 4},     {"U64", 8},     {"I64", 8}, {"F64", 8}};
+  const auto found = known.find(dtype);
+  return found == known.end() ? 0 : found->second;
+}
+
+/// Bytes of a tensor; false when the shape is negative or the product overflows.
+bool tensor_bytes(std::string_view dtype, std::span<const std::int64_t> shape, std::uint64_t& bytes) {
+  bytes = element_bytes(dtype);
+  return std::all_of(shape.begin(), shape.end(), [&](std::int64_t extent) {
+    return extent >= 0 && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes);
+  });
+}
+
+std::string hex(std::uint64_t hash) {
+  return fmt::format("{:016x}", hash);
+}
+
+/// What the writer needs of a tensor of either kind.
+struct Source {
+  std::string name, dtype;
+  std::vector<std::int64_t> shape;
+  std::uint64_t bytes = 0;
+  const StridedTensor* floats = nullptr;  // null: contiguous
+  std::span<const std::byte> contiguous;
+};
+
+/// Calls use(span of bytes) for consecutive pieces of the tensor; strided rows are gathered into `buffer` first.
+template <class Use>
+void for_each_piece(const Source& source, std::vector<std::byte>& buffer, Use&& use) {
+  if (source.floats == nullptr || source.floats->stride == source.floats->cols) {
+    const auto* begin =
+        source.floats == nullptr ? source.contiguous.data() : reinterpret_cast<const std::byte*>(source.floats->data);
+    for (std::uint64_t at = 0; at < source.bytes; at += chunk_bytes) {
+      use(std::span(begin + at, static_cast<std::size_t>(std::min<std::uint64_t>(chunk_bytes, source.bytes - at))));
+    }
+    return;
+  }
+  const StridedTensor& tensor = *source.floats;
+  const std::size_t row_bytes = static_cast<std::size_t>(tensor.cols) * sizeof(float);
+  if (row_bytes == 0) return;
+  const auto rows_per_piece = static_cast<std::int64_t>(std::max<std::size_t>(1, chunk_bytes / row_bytes));
+  for (std::int64_t first = 0; first < tensor.rows; first += rows_per_piece) {
+    const std::int64_t count = std::min(rows_per_piece, tensor.rows - first);
+    buffer.resize(static_cast<std::size_t>(count) * row_bytes);
+    for (std::int64_t r = 0; r < count; ++r) {
+      std::memcpy(buffer.data() + static_cast<std::size_t>(r) * row_bytes, tensor.data + (first + r) * tensor.stride,
+                  row_bytes);
+    }
+    use(std::span<const std::byte>(buffer));
+  }
+}
+
+std::string checksum(const Source& source, std::vector<std::byte>& buffer) {
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), &XXH3_freeState);
+  XXH3_64bits_reset(state.get());
+  for_each_piece(source, buffer, [&](std::span<const std::byte> piece) {
+    XXH3_64bits_update(state.get(), piece.data(), piece.size());
+  });
+  return hex(XXH3_64bits_digest(state.get()));
+}
+
+std::vector<Source> collect(const std::vector<StridedTensor>& floats, const std::map<std::string, TensorView>& others) {
+  std::vector<Source> sources;
+  for (const StridedTensor& tensor : floats) {
+    const auto bytes = static_cast<std::uint64_t>(tensor.rows * tensor.cols) * sizeof(float);
+    sources.push_back({tensor.name, "F32", tensor.shape, bytes, &tensor, {}});
+  }
+  for (const auto& [name, tensor] : others) {
+    sources.push_back({name, tensor.dtype, tensor.shape, tensor.bytes.size(), nullptr, tensor.bytes});
+  }
+  // Wider elements first, so that every tensor is aligned to its element (readers map the file and cast).
+  std::sort(sources.begin(), sources.end(), [](const Source& a, const Source& b) {
+    const std::uint64_t a_element = element_bytes(a.dtype);
+    const std::uint64_t b_element = element_bytes(b.dtype);
+    return a_element != b_element ? a_element > b_element : a.name < b.name;
+  });
+  for (const Source& source : sources) {
+    std::uint64_t expected = 0;
+    if (element_bytes(source.dtype) == 0 || !tensor_bytes(source.dtype, source.shape, expected) ||
+        expected != source.bytes || source.name == "__metadata__") {
+      throw internal_error("safetensors: tensor \"{}\" ({}, {} bytes) does not match its shape or dtype", source.name,
+                           source.dtype, source.bytes);
+    }
+  }
+  return sources;
+}
+
+/// The header with its length in front, padded with spaces to a multiple of 8.
+std::string encode_header(const json& header, const std::string& path) {
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const json::type_error&) {
+    throw data_error("{}: a tensor name or a metadata entry is not valid UTF-8, which safetensors needs. Rename it.",
+                     path);
+  }
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t length = text.size();
+  std::string result(sizeof length, '\0');
+  std::memcpy(result.data(), &length, sizeof length);
+  return result + text;
+}
+
+}  // namespace
+
+void save_safetensors(const std::string& path, const std::vector<StridedTensor>& floats,
+                      const std::map<std::string, TensorView>& others,
+                      const std::map<std::string, std::string>& metadata) {
+  const std::vector<Source> sources = collect(floats, others);
+  std::vector<std::byte> buffer;
+  json header;
+  header["__metadata__"] = metadata;
+  std::uint64_t offset = 0;
+  for (const Source& source : sources) {
+    header["__metadata__"][std::string(checksum_prefix) + source.name] = checksum(source, buffer);
+    if (header.contains(source.name)) throw internal_error("safetensors: tensor \"{}\" is given twice", source.name);
+    header[source.name] = {
+        {"dtype", source.dtype}, {"shape", source.shape}, {"data_offsets", {offset, offset + source.bytes}}};
+    offset += source.bytes;
+  }
+  StagedFile file(path);
+  const std::string head = encode_header(header, path);
+  file.append(std::as_bytes(std::span(head)));
+  for (const Source& source : sources) {
+    for_each_piece(source, buffer, [&](std::span<const std::byte> piece) { file.append(piece); });
+  }
+  file.commit();
+}
+
+// ---- Reader --------------------------------------------------------------------------------------------------------
+namespace {
+
+struct Entry {
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+  std::uint64_t begin = 0, end = 0;  // within the data section
+};
+
+template <class... Args>
+Error corrupt(const std::string& path, fmt::format_string<Args...> format, Args&&... args) {
+  return data_error("{}: {}. The file is damaged or not safetensors; write it again.", path,
+                    fmt::format(format, std::forward<Args>(args)...));
+}
+
+Entry parse_entry(const std::string& path, const std::string& name, const json& value) {
+  Entry entry;
+  try {
+    entry.dtype = value.at("dtype").get<std::string>();
+    for (const json& extent : value.at("shape")) {
+      if (!extent.is_number_unsigned() || extent.get<std::uint64_t>() > std::uint64_t{INT64_MAX}) {
+        throw corrupt(path, "tensor \"{}\": bad shape", name);
+      }
+      entry.shape.push_back(extent.get<std::int64_t>());
+    }
+    const json& offsets = value.at("data_offsets");
+    if (offsets.size() != 2 || !offsets.at(0).is_number_unsigned() || !offsets.at(1).is_number_unsigned()) {
+      throw corrupt(path, "tensor \"{}\": bad data_offsets", name);
+    }
+    entry.begin = offsets.at(0).get<std::uint64_t>();
+    entry.end = offsets.at(1).get<std::uint64_t>();
+  } catch (const json::exception&) {
+    throw corrupt(path, "tensor \"{}\": needs dtype, shape and data_offsets", name);
+  }
+  if (element_bytes(entry.dtype) == 0) throw corrupt(path, "tensor \"{}\": unknown dtype {}", name, entry.dtype);
+  std::uint64_t bytes = 0;
+  if (!tensor_bytes(entry.dtype, entry.shape, bytes) || entry.begin > entry.end || entry.end - entry.begin != bytes) {
+    throw corrupt(path, "tensor \"{}\": data_offsets [{}, {}) do not match its shape", name, entry.begin, entry.end);
+  }
+  return entry;
+}
+
+/// Tensors must fill the data section in some order, without gaps or overlaps.
+void check_layout(const std::string& path, const std::map<std::string, Entry>& entries, std::uint64_t data_bytes) {
+  std::vector<const std::pair<const std::string, Entry>*> by_offset;
+  for (const auto& item : entries) by_offset.push_back(&item);
+  std::sort(by_offset.begin(), by_offset.end(), [](const auto* a, const auto* b) {
+    return std::pair(a->second.begin, a->second.end) < std::pair(b->second.begin, b->second.end);
+  });
+  std::uint64_t expected = 0;
+  for (const auto* item : by_offset) {
+    const auto& [name, entry] = *item;
+    if (entry.end > data_bytes) {
+      throw corrupt(path, "tensor \"{}\" ends at byte {} of {} (truncated?)", name, entry.end, data_bytes);
+    }
+    if (entry.begin != expected) {
+      throw corrupt(path, "tensor \"{}\" begins at byte {} instead of {}", name, entry.begin, expected);
+    }
+    expected = entry.end;
+  }
+  if (expected != data_bytes) throw corrupt(path, "{} bytes after the last tensor", data_bytes - expected);
+}
+
+bool same_shape(std::span<const std::int64_t> shape, std::int64_t rows, std::int64_t cols) {
+  if (shape.empty()) return rows == 1 && cols == 1;
+  if (shape.size() == 1) return (rows == 1 && cols == shape[0]) || (cols == 1 && rows == shape[0]);
+  std::int64_t leading = 1;
+  for (const std::int64_t extent : shape.first(shape.size() - 1)) leading *= extent;
+  return leading == rows && shape.back() == cols;
+}
+
+}  // namespace
+
+struct SafetensorsFile::Impl {
+  explicit Impl(const std::string& path_) : path(path_), file(path_) {
+    const std::span<const std::byte> all = file.bytes();
+    std::uint64_t length = 0;
+    if (all.size() < sizeof length) throw corrupt(path, "{} bytes are too few for a header", all.size());
+    std::memcpy(&length, all.data(), sizeof length);
+    if (length > all.size() - sizeof length || length > largest_header) {
+      throw corrupt(path, "header length {} exceeds the file", length);
+    }
+    const auto header_bytes = all.subspan(sizeof length, static_cast<std::size_t>(length));
+    data = all.subspan(sizeof length + header_bytes.size());
+    const auto* text = reinterpret_cast<const char*>(header_bytes.data());
+    const json header = json::parse(text, text + header_bytes.size(), nullptr, /*allow_exceptions=*/false);
+    if (!header.is_object()) throw corrupt(path, "the header is not a JSON object");
+    for (const auto& [name, value] : header.items()) {
+      if (name == "__metadata__") {
+        parse_metadata(value);
+      } else {
+        entries.emplace(name, parse_entry(path, name, value));
+      }
+    }
+    check_layout(path, entries, data.size());
+  }
+
+  void parse_metadata(const json& value) {
+    if (!value.is_object()) throw corrupt(path, "__metadata__ is not an object");
+    for (const auto& [key, text] : value.items()) {
+      if (!text.is_string()) throw corrupt(path, "__metadata__ entry \"{}\" is not a string", key);
+      if (key.starts_with(checksum_prefix)) {
+        checksums[key.substr(checksum_prefix.size())] = text.get<std::string>();
+      } else {
+        metadata[key] = text.get<std::string>();
+      }
+    }
+  }
+
+  [[nodiscard]] const Entry& entry(const std::string& name) const {
+    const auto found = entries.find(name);
+    if (found == entries.end()) {
+      throw data_error("{}: has no tensor \"{}\". It belongs to another model or version.", path, name);
+    }
+    return found->second;
+  }
+
+  [[nodiscard]] std::span<const std::byte> checked_bytes(const std::string& name) const {
+    const Entry& found = entry(name);
+    const auto bytes =
+        data.subspan(static_cast<std::size_t>(found.begin), static_cast<std::size_t>(found.end - found.begin));
+    const auto checksum = checksums.find(name);
+    if (checksum != checksums.end() && checksum->second != hex(XXH3_64bits(bytes.data(), bytes.size()))) {
+      throw corrupt(path, "tensor \"{}\" does not match its checksum", name);
+    }
+    return bytes;
+  }
+
+  std::string path;
+  MappedFile file;
+  std::span<const std::byte> data;
+  std::map<std::string, Entry> entries;
+  std::map<std::string, std::string> metadata, checksums;
+};
+
+SafetensorsFile::SafetensorsFile(const std::string& path) : impl_(std::make_unique<Impl>(path)) {}
+SafetensorsFile::~SafetensorsFile() = default;
+
+const std::map<std::string, std::string>& SafetensorsFile::metadata() const {
+  return impl_->metadata;
+}
+
+std::vector<std::string> SafetensorsFile::names() const {
+  std::vector<std::string> result;
+  for (const auto& [name, entry] : impl_->entries) result.push_back(name);
+  return result;
+}
+
+bool SafetensorsFile::has(const std::string& name) const {
+  return impl_->entries.contains(name);
+}
+
+std::vector<std::int64_t> SafetensorsFile::shape(const std::string& name) const {
+  return impl_->entry(name).shape;
+}
+
+std::span<const std::byte> SafetensorsFile::bytes(const std::string& name) const {
+  return impl_->checked_bytes(name);
+}
+
+void SafetensorsFile::read(const std::string& name, float* to, std::int64_t rows, std::int64_t cols,
+                           std::int64_t stride) const {
+  const Entry& entry = impl_->entry(name);
+  if (entry.dtype != "F32" || !same_shape(entry.shape, rows, cols)) {
+    throw data_error("{}: tensor \"{}\" is {} [{}] where F32 [{}, {}] is needed. It belongs to another model.",
+                     impl_->path, name, entry.dtype, fmt::join(entry.shape, ", "), rows, cols);
+  }
+  const std::span<const std::byte> bytes = impl_->checked_bytes(name);
+  const std::size_t row_bytes = static_cast<std::size_t>(cols) * sizeof(float);
+  if (row_bytes == 0) return;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::memcpy(to + r * stride, bytes.data() + static_cast<std::size_t>(r) * row_bytes, row_bytes);
+  }
+}
+
+}  // namespace esmm
