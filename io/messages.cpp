@@ -35,7 +35,7 @@ std::string listed(const std::vector<std::string>& names) {
 
 BadRow bad_row(BadRowKind kind, const std::string& file, std::uint64_t line, std::string_view what,
                std::string_view remedy) {
-  return {kind, fmt::format("{}:{}: {}. {}", file, line, what, remedy)};
+  return {kind, fmt::format("{}:{}: {}. {}", file, line, what, remedy), line};
 }
 
 }  // namespace esmm
