@@ -2,25 +2,12 @@
 
 #include <gmock/gmock.h>
 
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-
 #include "engine/interrupt.hpp"
 #include "kernels/error.hpp"
 #include "tests/support/small_log.hpp"
 
 namespace esmm {
 namespace {
-
-namespace fs = std::filesystem;
-
-std::string slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 class TrainingRunTest : public testing::Test {
  protected:
@@ -74,8 +61,8 @@ class TrainingRunTest : public testing::Test {
     outcome.steps = run.total_steps();
     if (!directory.checkpoints().empty()) run.resume(directory.checkpoint_path(directory.checkpoints().back()));
     outcome.result = run.run();
-    outcome.model = slurp(directory.model_path());
-    outcome.metrics = slurp(path + "/metrics.jsonl");
+    outcome.model = test::read_bytes(directory.model_path());
+    outcome.metrics = test::read_bytes(path + "/metrics.jsonl");
     return outcome;
   }
 

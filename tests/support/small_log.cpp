@@ -1,25 +1,9 @@
 #include "tests/support/small_log.hpp"
 
-#include <stdlib.h>
-
-#include <filesystem>
-#include <stdexcept>
-
 #include "io/pack.hpp"
 #include "io/synth.hpp"
 
 namespace esmm::test {
-
-TemporaryDirectory::TemporaryDirectory() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "esmm_test_XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-  path_ = pattern;
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 SmallLog make_small_log(const TemporaryDirectory& directory, std::uint64_t rows, std::uint64_t seed) {
   SynthOptions world;

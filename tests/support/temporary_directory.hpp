@@ -2,11 +2,24 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace esmm::test {
+
+[[nodiscard]] inline std::string read_bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw std::runtime_error("cannot read " + path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline void write_bytes(const std::string& path, std::string_view bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out << bytes << std::flush;
+  if (!out) throw std::runtime_error("cannot write " + path);
+}
 
 /// A new directory under the system's temporary directory; removed with all that is in it at the end.
 class TemporaryDirectory {
@@ -25,13 +38,12 @@ class TemporaryDirectory {
 
   [[nodiscard]] std::string operator/(std::string_view name) const { return (path_ / name).string(); }
   [[nodiscard]] std::string str() const { return path_.string(); }
+  [[nodiscard]] std::string path() const { return path_.string(); }
   /// Writes a file, and the directories above it; returns its path.
   std::string write(std::string_view name, std::string_view content) const {
     const std::filesystem::path file = path_ / name;
     std::filesystem::create_directories(file.parent_path());
-    std::ofstream out(file, std::ios::binary);
-    out << content << std::flush;
-    if (!out) throw std::runtime_error("cannot write " + file.string());
+    write_bytes(file.string(), content);
     return file.string();
   }
 
