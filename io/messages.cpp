@@ -34,7 +34,7 @@ std::string listed(const std::vector<std::string>& names) {
 }
 
 BadRow bad_row(const Problem& problem, const std::string& file, std::uint64_t line) {
-  return {problem.kind, fmt::format("{}:{}: {}. {}", file, line, problem.what, problem.remedy)};
+  return {problem.kind, fmt::format("{}:{}: {}. {}", file, line, problem.what, problem.remedy), line};
 }
 
 }  // namespace esmm

@@ -12,7 +12,7 @@
 namespace esmm {
 
 /// Bags of one side of a block: bag of (row r, field f) is r * fields + f. Rows are table-local (0 = out of
-/// vocabulary).
+/// vocabulary) and ascend within a bag; equal rows keep the order of the text.
 struct BagColumns {
   std::uint32_t fields = 0;
   std::vector<std::uint32_t> offsets;  // [rows * fields + 1]
@@ -56,11 +56,12 @@ struct DatasetStatistics {
     std::uint64_t missing = 0;
   };
   std::uint64_t impressions = 0, clicks = 0, conversions = 0, common_rows = 0;
-  std::uint64_t contradictions = 0;  // conversion without click, met in the input
+  std::uint64_t unused_common_rows = 0;  // that no impression refers to: not stored
+  std::uint64_t contradictions = 0;      // conversion without click, met in the input
   std::uint64_t contradictions_dropped = 0;
   std::vector<std::uint64_t> bad_rows;  // by BadRowKind
   std::uint64_t text_bytes = 0;         // uncompressed
-  std::uint64_t packed_bytes = 0;
+  std::uint64_t packed_bytes = 0;       // blocks and vocabulary ids
   std::vector<FieldStatistics> fields;  // as Schema::fields
   std::vector<DenseStatistics> dense;   // as Schema::dense
 };

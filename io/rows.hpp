@@ -71,10 +71,12 @@ enum class BadRowKind : std::uint8_t {
 struct BadRow {
   BadRowKind kind = BadRowKind::field_count;
   std::string message;
+  std::uint64_t line = 0;
 };
 
-/// Consecutive parsed rows of a log, in file order. Bad rows are left out of the columns and listed in `bad`.
+/// Consecutive parsed rows of one file of a log, in file order. Bad rows are left out of the columns and listed in `bad`.
 struct CommonRows {
+  std::string file;                 // as messages name it
   std::vector<CommonKey> key;       // [R]
   FeatureRows features;             // [R]
   std::vector<std::uint64_t> line;  // [R] for messages
@@ -82,6 +84,7 @@ struct CommonRows {
   std::uint64_t text_bytes = 0;
 };
 struct ImpressionRows {
+  std::string file;                      // as messages name it
   StringColumn sample_id;                // [R]
   std::vector<std::uint8_t> click;       // [R]; 0 when the log has no labels
   std::vector<std::uint8_t> conversion;  // [R]

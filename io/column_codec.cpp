@@ -1,0 +1,252 @@
+#include "io/column_codec.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "io/hash_index.hpp"
+#include "kernels/error.hpp"
+
+namespace esmm {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the packed format is little-endian, read in place");
+
+constexpr int kLevel = 3;
+constexpr std::uint32_t kDirect = 32;  // values below are their own symbol
+constexpr std::uint32_t kSymbols = kDirect + 27 * 8;
+constexpr std::size_t kMostCodes = 1U << 16;
+enum class FloatCoding : std::uint8_t { dictionary, raw };
+
+std::uint32_t extra_bits(std::uint32_t symbol) {
+  return symbol < kDirect ? 0 : 2 + (symbol - kDirect) / 8;
+}
+
+std::uint32_t base_value(std::uint32_t symbol) {
+  return symbol < kDirect ? symbol : (8 + (symbol - kDirect) % 8) << extra_bits(symbol);
+}
+
+std::uint32_t symbol_of(std::uint32_t value) {
+  if (value < kDirect) return value;
+  const auto exponent = static_cast<std::uint32_t>(std::bit_width(value)) - 1;  // 5 … 31
+  return kDirect + (exponent - 5) * 8 + ((value >> (exponent - 3)) & 7);
+}
+
+struct SymbolTable {
+  std::array<std::uint32_t, kSymbols> base{};
+  std::array<std::uint8_t, kSymbols> bits{};
+  SymbolTable() {
+    for (std::uint32_t s = 0; s < kSymbols; ++s) {
+      base[s] = base_value(s);
+      bits[s] = static_cast<std::uint8_t>(extra_bits(s));
+    }
+  }
+};
+const SymbolTable kTable;
+
+void append_frame(ZSTD_CCtx* context, std::span<const std::byte> raw, std::vector<std::byte>& out) {
+  const std::size_t begin = out.size();
+  out.resize(begin + ZSTD_compressBound(raw.size()));
+  const std::size_t size = ZSTD_compress2(context, out.data() + begin, out.size() - begin, raw.data(), raw.size());
+  if (ZSTD_isError(size)) throw internal_error("zstd: {}.", ZSTD_getErrorName(size));
+  out.resize(begin + size);
+}
+
+/// Distinct bit patterns by falling frequency, ties by pattern; more than `limit` of them: empty.
+std::vector<std::uint32_t> distinct_by_frequency(std::span<const float> values, std::size_t limit,
+                                                 HashIndex<std::uint64_t>& index) {
+  index.reset(0);
+  for (const float value : values) {
+    ++index(std::bit_cast<std::uint32_t>(value), mix);
+    if (index.size() > limit) return {};
+  }
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> counts;
+  index.for_each(
+      [&](std::uint64_t bits, std::uint32_t count) { counts.emplace_back(count, static_cast<std::uint32_t>(bits)); });
+  std::sort(counts.begin(), counts.end(),
+            [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; });
+  std::vector<std::uint32_t> distinct;
+  for (const auto& [count, bits] : counts) distinct.push_back(bits);
+  return distinct;
+}
+
+/// Fills `out` with the values of `symbols` (all known to be valid). False when the bits run out.
+bool join_bits(std::span<const std::uint8_t> symbols, std::span<const std::byte> bits, std::uint32_t* out) {
+  std::uint64_t at = 0;  // in bits
+  const std::uint64_t end = std::uint64_t{bits.size()} * 8;
+  const auto value = [&](std::uint8_t symbol, std::uint64_t word) {
+    const std::uint32_t width = kTable.bits[symbol];
+    const std::uint64_t low = (word >> (at & 7)) & ((1ULL << width) - 1);
+    at += width;
+    return kTable.base[symbol] + static_cast<std::uint32_t>(low);
+  };
+  constexpr std::size_t kStep = 8;
+  constexpr std::uint64_t kStepBits = kStep * 28 + 7 + 64;
+  std::size_t i = 0;
+  for (; i + kStep <= symbols.size() && at + kStepBits <= end; i += kStep)
+    for (std::size_t k = 0; k < kStep; ++k) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bits.data() + (at >> 3), sizeof word);
+      out[i + k] = value(symbols[i + k], word);
+    }
+  for (; i < symbols.size(); ++i) {
+    std::uint64_t word = 0;
+    if (at < end) std::memcpy(&word, bits.data() + (at >> 3), std::min<std::size_t>(8, bits.size() - (at >> 3)));
+    out[i] = value(symbols[i], word);
+    if (at > end) return false;
+  }
+  return (at + 7) / 8 == bits.size();
+}
+
+}  // namespace
+
+ColumnEncoder::ColumnEncoder() : context_(ZSTD_createCCtx(), &ZSTD_freeCCtx) {
+  ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, kLevel);
+}
+
+void ColumnEncoder::integers(std::span<const std::uint32_t> values) {
+  symbols_.clear();
+  bits_.clear();
+  std::uint64_t pending = 0;
+  std::uint32_t pending_bits = 0;
+  const auto flush = [&](std::uint32_t keep) {
+    for (; pending_bits > keep; pending_bits -= std::min(pending_bits, 8U), pending >>= 8)
+      bits_.push_back(static_cast<std::byte>(pending));
+  };
+  for (const std::uint32_t value : values) {
+    const std::uint32_t symbol = symbol_of(value);
+    symbols_.push_back(static_cast<std::byte>(symbol));
+    pending |= std::uint64_t{value - kTable.base[symbol]} << pending_bits;
+    pending_bits += kTable.bits[symbol];
+    flush(7);
+  }
+  flush(0);
+  const std::size_t header = out_.size();
+  number(std::uint32_t{0});
+  number(static_cast<std::uint32_t>(bits_.size()));
+  append_frame(context_.get(), symbols_, out_);
+  const auto frame_bytes = static_cast<std::uint32_t>(out_.size() - header - 8);
+  std::memcpy(out_.data() + header, &frame_bytes, sizeof frame_bytes);
+  out_.insert(out_.end(), bits_.begin(), bits_.end());
+}
+
+void ColumnEncoder::integers64(std::span<const std::uint64_t> values) {
+  for (const int shift : {0, 32}) {
+    half_.clear();
+    for (const std::uint64_t value : values) half_.push_back(static_cast<std::uint32_t>(value >> shift));
+    integers(half_);
+  }
+}
+
+void ColumnEncoder::floats(std::span<const float> values) {
+  HashIndex<std::uint64_t> index;
+  const auto distinct = distinct_by_frequency(values, std::min(kMostCodes, values.size() / 2 + 1), index);
+  if (distinct.empty() && !values.empty()) {
+    number(FloatCoding::raw);
+    bytes(std::as_bytes(values));
+    return;
+  }
+  std::uint32_t code = 0;
+  for (const std::uint32_t bits : distinct) index(bits, mix) = ++code;
+  codes_.clear();
+  for (const float value : values) {
+    const std::uint64_t bits = std::bit_cast<std::uint32_t>(value);
+    codes_.push_back(index.find(bits, mix(bits)) - 1);
+  }
+  number(FloatCoding::dictionary);
+  bytes(std::as_bytes(std::span(distinct)));
+  integers(codes_);
+}
+
+void ColumnEncoder::bytes(std::span<const std::byte> values) {
+  const std::size_t header = out_.size();
+  number(std::uint32_t{0});
+  append_frame(context_.get(), values, out_);
+  const auto frame_bytes = static_cast<std::uint32_t>(out_.size() - header - 4);
+  std::memcpy(out_.data() + header, &frame_bytes, sizeof frame_bytes);
+}
+
+ColumnDecoder::ColumnDecoder(std::span<const std::byte> bytes, const BlockPlace& place)
+    : context_(ZSTD_createDCtx(), &ZSTD_freeDCtx), bytes_(bytes), place_(place) {}
+
+void ColumnDecoder::fail(const std::string& what) const {
+  throw data_error("{}: block {}, byte {}: {}. The file is corrupt: pack the log again.", place_.file, place_.block,
+                   place_.offset + at_, what);
+}
+
+std::span<const std::byte> ColumnDecoder::take(std::size_t count) {
+  if (count > remaining()) fail(fmt::format("{} bytes expected, {} left", count, remaining()));
+  const auto taken = bytes_.subspan(at_, count);
+  at_ += count;
+  return taken;
+}
+
+void ColumnDecoder::frame(std::size_t frame_bytes, std::size_t count, void* out) {
+  const auto source = take(frame_bytes);
+  const std::size_t size = ZSTD_decompressDCtx(context_.get(), out, count, source.data(), source.size());
+  if (ZSTD_isError(size)) fail(fmt::format("not a zstd frame of {} bytes: {}", count, ZSTD_getErrorName(size)));
+  if (size != count) fail(fmt::format("{} elements expected, {} found", count, size));
+}
+
+void ColumnDecoder::integers(std::size_t count, std::vector<std::uint32_t>& out) {
+  const auto frame_bytes = number<std::uint32_t>();
+  const auto bit_bytes = number<std::uint32_t>();
+  if (count > frame_bytes * kMostPerByte) fail(fmt::format("{} integers cannot be in {} bytes", count, frame_bytes));
+  symbols_.resize(count);
+  out.resize(count);
+  frame(frame_bytes, count, symbols_.data());
+  const auto bits = take(bit_bytes);
+  std::uint8_t largest = 0;
+  for (const std::uint8_t symbol : symbols_) largest = std::max(largest, symbol);
+  if (largest >= kSymbols) fail("invalid symbol in a column of integers");
+  if (largest < kDirect && bits.empty()) {
+    for (std::size_t i = 0; i < count; ++i) out[i] = symbols_[i];
+  } else if (!join_bits(symbols_, bits, out.data())) {
+    fail("a column of integers does not match its bits");
+  }
+}
+
+void ColumnDecoder::integers64(std::size_t count, std::vector<std::uint64_t>& out) {
+  integers(count, half_);
+  integers(count, codes_);
+  out.resize(count);
+  for (std::size_t i = 0; i < count; ++i) out[i] = half_[i] | std::uint64_t{codes_[i]} << 32;
+}
+
+void ColumnDecoder::floats(std::size_t count, std::vector<float>& out) {
+  const auto coding = number<FloatCoding>();
+  std::vector<char> raw;
+  bytes(std::max(count, kMostCodes) * sizeof(float), raw);
+  const std::size_t found = raw.size() / sizeof(float);
+  if (raw.size() % sizeof(float) != 0) fail("a column of decimals does not hold whole numbers");
+  if (coding == FloatCoding::raw) {
+    if (found != count) fail(fmt::format("{} decimals expected, {} found", count, found));
+    out.resize(count);
+    if (count > 0) std::memcpy(out.data(), raw.data(), raw.size());
+    return;
+  }
+  if (coding != FloatCoding::dictionary) fail("unknown coding of a column of decimals");
+  integers(count, codes_);
+  std::vector<float> dictionary(found);
+  if (found > 0) std::memcpy(dictionary.data(), raw.data(), raw.size());
+  std::uint32_t largest = 0;
+  for (const std::uint32_t code : codes_) largest = std::max(largest, code);
+  if (count > 0 && largest >= found) fail("a code beyond its dictionary");
+  out.resize(count);
+  for (std::size_t i = 0; i < count; ++i) out[i] = dictionary[codes_[i]];
+}
+
+void ColumnDecoder::bytes(std::size_t limit, std::vector<char>& out) {
+  const auto frame_bytes = number<std::uint32_t>();
+  if (frame_bytes > remaining()) fail(fmt::format("{} bytes expected, {} left", frame_bytes, remaining()));
+  const std::uint64_t size = ZSTD_getFrameContentSize(bytes_.data() + at_, frame_bytes);
+  if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN) fail("not a zstd frame with its size");
+  if (size > limit || size > frame_bytes * kMostPerByte)
+    fail(fmt::format("{} bytes in a frame of {}: at most {} are possible", size, frame_bytes, limit));
+  out.resize(size);
+  frame(frame_bytes, size, out.data());
+}
+
+}  // namespace esmm

@@ -1,0 +1,156 @@
+#include "io/range_encoder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "kernels/error.hpp"
+
+namespace esmm {
+namespace {
+
+constexpr std::size_t kBlockImpressions = 4096;
+constexpr std::size_t kBlockIds = 256U << 10;
+constexpr std::uint64_t kMostBlockIds = 1U << 28;  // sizes inside a block are 32 bits
+
+void clear(BagColumns& bags, std::size_t fields) {
+  bags.fields = static_cast<std::uint32_t>(fields);
+  bags.offsets.assign(1, 0);
+  bags.rows.clear();
+  bags.values.clear();
+}
+
+void clear(Block& block, std::size_t sample_fields, std::size_t common_fields) {
+  block.common_begin.assign(1, 0);
+  clear(block.sample, sample_fields);
+  clear(block.common, common_fields);
+  block.dense.clear();
+  block.click.clear();
+  block.conversion.clear();
+  block.input_index.clear();
+  block.sample_id.clear();
+}
+
+}  // namespace
+
+void Moments::add(float value) {
+  if (std::isnan(value)) {
+    ++missing;
+    return;
+  }
+  merge({1, 0, value, 0, value, value});
+}
+
+void Moments::merge(const Moments& other) {  // Chan, Golub, LeVeque 1979
+  missing += other.missing;
+  if (other.count == 0) return;
+  min = count == 0 ? other.min : std::min(min, other.min);
+  max = count == 0 ? other.max : std::max(max, other.max);
+  const auto n = static_cast<double>(count), m = static_cast<double>(other.count);
+  const double difference = other.mean - mean;
+  mean += difference * (m / (n + m));
+  squares += other.squares + difference * difference * (n * m / (n + m));
+  count += other.count;
+}
+
+DatasetStatistics::DenseStatistics Moments::statistics() const {
+  const double std = count == 0 ? 0 : std::sqrt(squares / static_cast<double>(count));
+  return {mean, std, min, max, missing};
+}
+
+void merge(DatasetStatistics::FieldStatistics& into, const DatasetStatistics::FieldStatistics& from) {
+  if (from.ids > 0) {
+    into.value_min = into.ids == 0 ? from.value_min : std::min(into.value_min, from.value_min);
+    into.value_max = into.ids == 0 ? from.value_max : std::max(into.value_max, from.value_max);
+  }
+  into.ids += from.ids;
+  into.missing_rows += from.missing_rows;
+  into.out_of_vocabulary += from.out_of_vocabulary;
+  into.most_ids = std::max(into.most_ids, from.most_ids);
+}
+
+RangeEncoder::RangeEncoder(const Schema& schema, std::shared_ptr<const Vocabulary> vocabulary)
+    : vocabulary_(std::move(vocabulary)), dense_(schema.dense.size()) {
+  for (std::size_t f = 0; f < schema.fields.size(); ++f) {
+    const Field& field = schema.fields[f];
+    const int table = vocabulary_->find_table(field.table);
+    if (table < 0)
+      throw data_error("the vocabulary has no table {} for field {}. It belongs to a log with another schema.",
+                       field.table, field.name);
+    const bool hashed = vocabulary_->tables()[static_cast<std::size_t>(table)].encoding == Encoding::hash;
+    (field.side == Side::sample ? sample_ : common_).push_back({table, hashed, f});
+  }
+}
+
+EncodedRange RangeEncoder::encode(const TokenRange& range) {
+  EncodedRange out;
+  out.fields.resize(sample_.size() + common_.size());
+  out.dense.resize(dense_);
+  out.common_rows = range.groups();
+  out.unused_common_rows = range.unused_common_rows();
+  clear(block_, sample_.size(), common_.size());
+  for (std::size_t g = 0; g < range.groups(); ++g) {
+    const std::size_t impressions = range.impressions(g);
+    std::uint64_t ids = range.common(g).size();
+    for (std::size_t i = 0; i < impressions; ++i) ids += range.impression(g, i).features.size();
+    if (ids > kMostBlockIds || impressions > kMostBlockIds)
+      throw data_error("one common row has {} impressions with {} ids; {} are possible. Use another common key.",
+                       impressions, ids, kMostBlockIds);
+    const std::uint64_t held = block_.sample.rows.size() + block_.common.rows.size();
+    const bool full = block_.impressions() + impressions > kBlockImpressions || held + ids > kBlockIds;
+    if (full && block_.impressions() > 0) close_block(out);
+    add_group(range, g, out);
+  }
+  if (block_.impressions() > 0) close_block(out);
+  return out;
+}
+
+void RangeEncoder::add_group(const TokenRange& range, std::size_t group, EncodedRange& out) {
+  add_row(range.common(group), common_, block_.common, out);
+  for (std::size_t i = 0; i < range.impressions(group); ++i) {
+    const ImpressionTokens impression = range.impression(group, i);
+    add_row(impression.features, sample_, block_.sample, out);
+    block_.click.push_back(impression.click);
+    block_.conversion.push_back(impression.conversion);
+    block_.input_index.push_back(impression.input_index);
+    block_.sample_id.push_back(impression.sample_id);
+    const std::size_t begin = block_.dense.size();
+    block_.dense.resize(begin + dense_);
+    if (dense_ > 0) std::memcpy(block_.dense.data() + begin, impression.dense, dense_ * sizeof(float));
+    for (std::size_t e = 0; e < dense_; ++e) out.dense[e].add(block_.dense[begin + e]);
+  }
+  block_.common_begin.push_back(static_cast<std::uint32_t>(block_.impressions()));
+}
+
+void RangeEncoder::add_row(TokenRow row, const std::vector<FieldEncoding>& fields, BagColumns& bags,
+                           EncodedRange& out) {
+  entries_.clear();
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const std::uint64_t bag = row.field(i);
+    const std::uint32_t table_row = vocabulary_->encode(fields[bag].table, row.id(i));
+    entries_.push_back({bag << 32 | table_row, static_cast<std::uint32_t>(i), row.value(i)});
+  }
+  std::sort(entries_.begin(), entries_.end());
+  auto entry = entries_.begin();
+  for (std::size_t bag = 0; bag < fields.size(); ++bag) {
+    DatasetStatistics::FieldStatistics row_statistics;
+    for (; entry != entries_.end() && entry->bag_and_row >> 32 == bag; ++entry) {
+      const auto table_row = static_cast<std::uint32_t>(entry->bag_and_row);
+      bags.rows.push_back(table_row);
+      bags.values.push_back(entry->value);
+      merge(row_statistics, {1, 0, table_row == 0 && !fields[bag].hashed ? 1U : 0U, 0, entry->value, entry->value});
+    }
+    row_statistics.most_ids = static_cast<std::uint32_t>(row_statistics.ids);
+    row_statistics.missing_rows = row_statistics.ids == 0 ? 1 : 0;
+    merge(out.fields[fields[bag].index], row_statistics);
+    bags.offsets.push_back(static_cast<std::uint32_t>(bags.rows.size()));
+  }
+}
+
+void RangeEncoder::close_block(EncodedRange& out) {
+  out.blocks.push_back({encoder_.encode(block_), shape_of(block_)});
+  clear(block_, sample_.size(), common_.size());
+}
+
+}  // namespace esmm

@@ -1,0 +1,65 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "io/block_codec.hpp"
+#include "io/packed_writer.hpp"
+#include "io/tokenise.hpp"
+#include "io/vocabulary.hpp"
+
+namespace esmm {
+
+/// Count, mean and sum of squared deviations, updated value by value and merged in a fixed order.
+struct Moments {
+  std::uint64_t count = 0, missing = 0;
+  double mean = 0, squares = 0, min = 0, max = 0;
+  void add(float value);  // NaN: missing
+  void merge(const Moments& other);
+  [[nodiscard]] DatasetStatistics::DenseStatistics statistics() const;
+};
+
+struct EncodedRange {
+  std::vector<EncodedBlock> blocks;
+  std::uint64_t common_rows = 0, unused_common_rows = 0;
+  std::vector<DatasetStatistics::FieldStatistics> fields;  // as Schema::fields
+  std::vector<Moments> dense;
+};
+
+/// Turns a range of tokens into blocks, on one thread. A block ends before it has more than about 4096 impressions or
+/// 256 k ids; impressions of one common row are never parted.
+class RangeEncoder {
+ public:
+  RangeEncoder(const Schema& schema, std::shared_ptr<const Vocabulary> vocabulary);
+  [[nodiscard]] EncodedRange encode(const TokenRange& range);
+
+ private:
+  struct FieldEncoding {
+    int table = 0;
+    bool hashed = false;
+    std::size_t index = 0;  // in Schema::fields
+  };
+  struct Entry {
+    std::uint64_t bag_and_row = 0;
+    std::uint32_t position = 0;
+    float value = 1.0F;
+    friend auto operator<=>(const Entry& a, const Entry& b) {
+      return a.bag_and_row != b.bag_and_row ? a.bag_and_row <=> b.bag_and_row : a.position <=> b.position;
+    }
+  };
+  void add_group(const TokenRange& range, std::size_t group, EncodedRange& out);
+  void add_row(TokenRow row, const std::vector<FieldEncoding>& fields, BagColumns& bags, EncodedRange& out);
+  void close_block(EncodedRange& out);
+
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  std::vector<FieldEncoding> sample_, common_;
+  std::size_t dense_ = 0;
+  BlockEncoder encoder_;
+  Block block_;
+  std::vector<Entry> entries_;
+};
+
+/// Adds a field's statistics of one range to those of another.
+void merge(DatasetStatistics::FieldStatistics& into, const DatasetStatistics::FieldStatistics& from);
+
+}  // namespace esmm

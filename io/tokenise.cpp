@@ -1,0 +1,189 @@
+#include "io/tokenise.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "io/hash_index.hpp"
+#include "io/messages.hpp"
+#include "kernels/error.hpp"
+
+namespace esmm {
+namespace {
+
+// A range is the unit of work and of memory. Its impressions are not known when it is cut, hence also a limit in rows.
+constexpr std::uint64_t kRangeBytes = 32U << 20;
+constexpr std::uint32_t kRangeRows = 8192;
+constexpr std::size_t kBufferBytes = 256U << 20;  // of all ranges together
+constexpr std::size_t kLeastBuffer = 64U << 10, kMostBuffer = 1U << 20;
+
+std::uint64_t hash_of(const CommonKey& key) {
+  return key.low;
+}  // the key is a hash already
+
+class Tokeniser {
+ public:
+  Tokeniser(LogReader& log, const PackOptions& options, TokenisedLog& out) : log_(log), options_(options), out_(out) {
+    out_.has_common = log.has_common();
+    out_.dense = log.schema().dense.size();
+    statistics().bad_rows.assign(static_cast<std::size_t>(BadRowKind::count_), 0);
+  }
+
+  void run() {
+    if (out_.has_common) {
+      log_.read_common([&](CommonRows&& rows) { add(std::move(rows)); });
+      out_.common.flush();
+      const std::size_t buffer = kBufferBytes / std::max<std::size_t>(1, range_begin_.size());
+      out_.impressions.set_buffer_bytes(std::clamp(buffer, kLeastBuffer, kMostBuffer));
+    }
+    log_.read_impressions([&](ImpressionRows&& rows) { add(std::move(rows)); });
+    out_.impressions.flush();
+  }
+
+ private:
+  DatasetStatistics& statistics() { return out_.statistics; }
+
+  void add(CommonRows&& rows) {
+    statistics().text_bytes += rows.text_bytes;
+    std::vector<BadRow> bad = std::move(rows.bad);
+    for (std::size_t r = 0; r < rows.key.size(); ++r) {
+      std::uint32_t& number = number_of_(rows.key[r], hash_of);
+      if (number != 0) {
+        bad.push_back(
+            bad_row({BadRowKind::duplicate_common, "this common row is defined a second time"}, rows.file, rows.line[r]));
+        continue;
+      }
+      number = ++common_rows_;
+      if (range_begin_.empty() || range_bytes_ >= kRangeBytes || common_rows_ - 1 - range_begin_.back() >= kRangeRows) {
+        range_begin_.push_back(common_rows_ - 1);
+        range_bytes_ = 0;
+      }
+      auto& end = out_.common.end_of(range_begin_.size() - 1);
+      const std::size_t before = end.size();
+      append_tokens(rows.features, r, end);
+      range_bytes_ += end.size() - before;
+      out_.common.appended(range_begin_.size() - 1);
+    }
+    report(bad);
+    progress();
+  }
+
+  void add(ImpressionRows&& rows) {
+    statistics().text_bytes += rows.text_bytes;
+    std::vector<BadRow> bad = std::move(rows.bad);
+    for (std::size_t r = 0; r < rows.click.size(); ++r) {
+      std::uint32_t common_row = 0;
+      if (out_.has_common) {
+        common_row = number_of_.find(rows.common[r], hash_of(rows.common[r]));
+        if (common_row == 0) {
+          bad.push_back(bad_row({BadRowKind::unknown_common, "refers to a common row that does not exist"},
+                                rows.file, rows.line[r]));
+          continue;
+        }
+        --common_row;
+      }
+      if (rows.click[r] == 0 && rows.conversion[r] != 0 && !keep_contradiction(rows, r, bad)) continue;
+      append(rows, r, common_row);
+    }
+    report(bad);
+    progress();
+  }
+
+  bool keep_contradiction(const ImpressionRows& rows, std::size_t row, std::vector<BadRow>& bad) {
+    ++statistics().contradictions;
+    if (options_.on_contradiction == OnContradiction::keep) return true;
+    if (options_.on_contradiction == OnContradiction::error) {
+      report(bad);  // bad rows are errors too where they come first
+      throw data_error("{}:{}: conversion = 1 with click = 0. Fix the line, or pass --on-contradiction drop or keep.",
+                       rows.file, rows.line[row]);
+    }
+    ++statistics().contradictions_dropped;
+    return false;
+  }
+
+  void append(const ImpressionRows& rows, std::size_t row, std::uint32_t common_row) {
+    std::size_t range = range_;
+    if (out_.has_common) {
+      range = static_cast<std::size_t>(std::upper_bound(range_begin_.begin(), range_begin_.end(), common_row) -
+                                       range_begin_.begin() - 1);
+      common_row -= range_begin_[range];
+    }
+    auto& end = out_.impressions.end_of(range);
+    const std::size_t before = end.size();
+    append_tokens(rows, row, out_.dense, common_row, statistics().impressions, end);
+    range_bytes_ += end.size() - before;
+    out_.impressions.appended(range);
+    if (!out_.has_common && range_bytes_ >= kRangeBytes) {
+      ++range_;
+      range_bytes_ = 0;
+    }
+    ++statistics().impressions;
+    statistics().clicks += rows.click[row];
+    statistics().conversions += rows.conversion[row];
+  }
+
+  void report(std::vector<BadRow>& bad) {
+    if (bad.empty()) return;
+    if (options_.on_bad_row == OnBadRow::error) {
+      const auto first =
+          std::min_element(bad.begin(), bad.end(), [](const BadRow& a, const BadRow& b) { return a.line < b.line; });
+      throw Error(ExitCode::data, first->message);
+    }
+    for (const BadRow& row : bad) ++statistics().bad_rows[static_cast<std::size_t>(row.kind)];
+    bad.clear();
+  }
+
+  void progress() {
+    if (options_.progress) options_.progress("read", statistics().impressions, statistics().text_bytes);
+  }
+
+  LogReader& log_;
+  const PackOptions& options_;
+  TokenisedLog& out_;
+  HashIndex<CommonKey> number_of_;  // 1 + the common row's place in the log
+  std::uint32_t common_rows_ = 0;
+  std::vector<std::uint32_t> range_begin_;  // first common row of each range
+  std::uint64_t range_bytes_ = 0;
+  std::size_t range_ = 0;  // without common rows: the one being filled
+};
+
+}  // namespace
+
+void tokenise(LogReader& log, const PackOptions& options, TokenisedLog& out) {
+  Tokeniser(log, options, out).run();
+}
+
+void TokenRange::load(const TokenisedLog& log, std::size_t range) {
+  dense_ = log.dense;
+  groups_.clear();
+  log.impressions.read(range, impression_bytes_);
+  log.common.read(range, common_bytes_);
+  for (std::size_t at = 0; at < common_bytes_.size();) groups_.push_back({read_token_row(common_bytes_, at), 0, 0});
+
+  begin_.clear();
+  order_.clear();
+  for (std::size_t at = 0; at < impression_bytes_.size();) {
+    begin_.push_back(at);
+    const std::uint32_t common_row = read_impression_tokens(impression_bytes_, dense_, at).common_row;
+    if (!log.has_common) {
+      groups_.push_back({TokenRow(), begin_.size() - 1, begin_.size()});
+      order_.push_back(begin_.back());
+    } else {
+      ++groups_[common_row].end;  // for now the number of impressions
+    }
+  }
+  unused_ = 0;
+  if (!log.has_common) return;
+  std::size_t end = 0;
+  for (Group& group : groups_) {
+    group.begin = end;
+    end += std::exchange(group.end, end);
+  }
+  order_.resize(end);
+  for (std::size_t at : begin_) {
+    const std::size_t begin = at;
+    order_[groups_[read_impression_tokens(impression_bytes_, dense_, at).common_row].end++] = begin;
+  }
+  unused_ = std::erase_if(groups_, [](const Group& group) { return group.begin == group.end; });
+}
+
+}  // namespace esmm

@@ -1,0 +1,70 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/pack.hpp"
+#include "io/token_store.hpp"
+
+namespace esmm {
+
+/// A log after its one pass of parsing, cut into ranges: consecutive common rows together with all impressions that
+/// refer to them. Without common rows, consecutive impressions.
+struct TokenisedLog {
+  TokenisedLog(const std::string& directory, ThreadPool& pool)
+      : common(directory, pool), impressions(directory, pool) {}
+  [[nodiscard]] std::size_t ranges() const { return std::max(common.ranges(), impressions.ranges()); }
+
+  bool has_common = false;
+  std::size_t dense = 0;  // columns
+  TokenStore common, impressions;
+  DatasetStatistics statistics;  // what is known from parsing
+};
+
+/// Parses the log once. Throws Error (data) as the options ask for.
+void tokenise(LogReader& log, const PackOptions& options, TokenisedLog& out);
+
+/// One range in memory, its impressions grouped by common row in input order. Common rows without impressions are
+/// left out.
+class TokenRange {
+ public:
+  void load(const TokenisedLog& log, std::size_t range);
+  [[nodiscard]] std::size_t groups() const { return groups_.size(); }
+  [[nodiscard]] TokenRow common(std::size_t group) const { return groups_[group].common; }
+  [[nodiscard]] std::size_t impressions(std::size_t group) const { return groups_[group].end - groups_[group].begin; }
+  [[nodiscard]] ImpressionTokens impression(std::size_t group, std::size_t i) const {
+    std::size_t at = order_[groups_[group].begin + i];
+    return read_impression_tokens(impression_bytes_, dense_, at);
+  }
+  [[nodiscard]] std::uint64_t unused_common_rows() const { return unused_; }
+
+ private:
+  struct Group {
+    TokenRow common;
+    std::size_t begin = 0, end = 0;  // in order_
+  };
+  std::size_t dense_ = 0;
+  std::uint64_t unused_ = 0;
+  std::vector<std::byte> common_bytes_, impression_bytes_;
+  std::vector<Group> groups_;
+  std::vector<std::uint64_t> order_;  // where each impression begins, grouped
+  std::vector<std::uint64_t> begin_;
+};
+
+/// Calls body(range, thread) for every range on the pool's threads, a wave of ranges at a time, and done(first, end) on
+/// the calling thread after each wave.
+template <class Body, class Done>
+void for_each_range(const TokenisedLog& log, ThreadPool& pool, const Body& body, const Done& done) {
+  const std::size_t wave = 4 * static_cast<std::size_t>(pool.threads());
+  for (std::size_t first = 0; first < log.ranges(); first += wave) {
+    const std::size_t end = std::min(first + wave, log.ranges());
+    pool.for_each_chunk(static_cast<std::int64_t>(end - first), [&](std::int64_t chunk, int thread) {
+      body(first + static_cast<std::size_t>(chunk), static_cast<std::size_t>(thread));
+    });
+    done(first, end);
+  }
+}
+
+}  // namespace esmm
