@@ -61,7 +61,9 @@ void UnitSequence::cut_impressions(std::span<const Unit> sorted, std::vector<Pie
     const bool same_block = block == blocks_[unit.block];
     block = blocks_[unit.block];
     const std::vector<std::uint32_t>& common_begin = block->common_begin;
-    if (!same_block || unit.index >= common_begin[common_row + 1]) {
+    if (block->common_rows() == block->impressions()) {
+      common_row = unit.index;
+    } else if (!same_block || unit.index >= common_begin[common_row + 1]) {
       const auto after = std::upper_bound(common_begin.begin(), common_begin.end(), unit.index);
       common_row = static_cast<std::uint32_t>(after - common_begin.begin()) - 1;
     }
