@@ -101,7 +101,7 @@ TrainingState load_checkpoint(const std::string& path, Parameters& parameters, M
   return state;
 }
 
-void save_model(const std::string& path, const Parameters& parameters, const Config& config) {
+void save_model(const std::string& path, const Parameters& parameters) {
   std::vector<StridedTensor> tensors = parameters.tensors();
   std::vector<float> mean, inverse;
   for (const DenseInput& column : parameters.spec().inputs.dense) {

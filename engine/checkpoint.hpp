@@ -30,7 +30,7 @@ void save_checkpoint(const std::string& path, const TrainingState& state, const 
                                             MetricsCollector& progressive);
 
 /// The finished model alone, with the training statistics of the dense columns.
-void save_model(const std::string& path, const Parameters& parameters, const Config& config);
+void save_model(const std::string& path, const Parameters& parameters);
 void load_model(const std::string& path, Parameters& parameters);
 /// The dense columns' normalisation, as saved with the model.
 [[nodiscard]] std::vector<DenseInput> load_normalisation(const std::string& path);

@@ -81,7 +81,7 @@ TrainingResult TrainingRun::run() {
     last_valid_.reset();  // it was measured on later parameters
   }
   if (valid_data_ != nullptr && !last_valid_) last_valid_ = evaluate(backend_, trainer_.model(), valid_data_, {});
-  save_model(directory_.model_path(), parameters_, config_);
+  save_model(directory_.model_path(), parameters_);
   result.train = progressive_.result(backend_);
   result.valid = last_valid_;
   return result;
@@ -182,7 +182,7 @@ void TrainingRun::check_early_stopping(const Metrics& metrics) {
   if (!state_.best_metric || (larger ? *value > *state_.best_metric : *value < *state_.best_metric)) {
     state_.best_metric = *value;
     state_.evaluations_without_improvement = 0;
-    save_model(best_model_path(directory_), parameters_, config_);
+    save_model(best_model_path(directory_), parameters_);
   } else if (++state_.evaluations_without_improvement >= config_.patience) {
     state_.stopped_early = true;
   }

@@ -11,12 +11,12 @@
 
 #include "engine/config_options.hpp"
 #include "kernels/error.hpp"
-#include "tests/support/scratch_directory.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace esmm {
 namespace {
 
-using test::ScratchDirectory;
+using test::TemporaryDirectory;
 using testing::HasSubstr;
 
 /// The message of the usage error that `action` throws; fails the test when it throws none.
@@ -151,7 +151,7 @@ TEST(ConfigPreset, PaperAndReleasedAreThePublishedSettings) {
 }
 
 TEST(ConfigPrecedence, FlagsWinOverTheFileAndTheFileOverThePreset) {
-  const ScratchDirectory directory;
+  const TemporaryDirectory directory;
   // The preset stands below the file's other keys, wherever in the file it is written.
   const std::string file = directory.write("c.toml", "dim = 32\nlr = 0.5\npreset = \"paper\"\nepochs = 3\n");
   const Config config = resolve_config(file, {{"lr", "0.25"}});
@@ -162,7 +162,7 @@ TEST(ConfigPrecedence, FlagsWinOverTheFileAndTheFileOverThePreset) {
 }
 
 TEST(ConfigPrecedence, PresetOfAFlagReplacesThatOfTheFileButNotItsKeys) {
-  const ScratchDirectory directory;
+  const TemporaryDirectory directory;
   const std::string file = directory.write("c.toml", "preset = \"released\"\nlr = 0.5\n");
   const Config config = resolve_config(file, {{"preset", "paper"}});
   EXPECT_EQ(config.preset, Preset::paper);
