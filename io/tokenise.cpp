@@ -75,7 +75,8 @@ class Tokeniser {
       if (out_.has_common) {
         common_row = number_of_.find(rows.common[r], hash_of(rows.common[r]));
         if (common_row == 0) {
-          bad.push_back(bad_row({BadRowKind::unknown_common, "refers to a common row that does not exist"}, rows.file, rows.line[r]));
+          bad.push_back(bad_row({BadRowKind::unknown_common, "refers to a common row that does not exist"},
+                                rows.file, rows.line[r]));
           continue;
         }
         --common_row;

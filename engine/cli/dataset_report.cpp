@@ -151,8 +151,8 @@ std::string dataset_text(const PackedDataset& dataset) {
   line("size", fmt::format("{} of text, {} packed (1/{:.1f})", byte_size(s.text_bytes), byte_size(s.packed_bytes),
                            ratio(s.text_bytes, s.packed_bytes)));
   line("vocabulary", fmt::format("{}, min count {}", dataset.vocabulary_hash(), vocabulary->min_count()));
-  if (!s.fields.empty()) text += "\n" + fields_text(dataset, *vocabulary);
-  if (!s.dense.empty()) text += "\n" + dense_text(dataset);
+  if (!s.fields.empty()) text += fmt::format("\n{}", fields_text(dataset, *vocabulary));
+  if (!s.dense.empty()) text += fmt::format("\n{}", dense_text(dataset));
   return text;
 }
 

@@ -97,7 +97,7 @@ std::string summary_text(const ordered_json& summary) {
   for (const auto& [split, metrics] : summary.value("metrics", ordered_json::object()).items()) {
     TextTable table({split, "value"});
     for (const auto& [metric, value] : metrics.items()) table.add({metric, scalar_text(value)});
-    text += "\n" + table.str();
+    text += fmt::format("\n{}", table.str());
   }
   return text;
 }
@@ -115,7 +115,7 @@ Report inspect_run(const std::string& path) {
                 {{"path", path}, {"config", to_toml(config)}, {"summary", summary}, {"checkpoints", steps}}};
   if (fs::exists(fs::path(path) / "vocab")) {
     const auto vocabulary = run.vocabulary();
-    report.text += "\n" + vocabulary_text(*vocabulary);
+    report.text += fmt::format("\n{}", vocabulary_text(*vocabulary));
     report.json["vocabulary"] = vocabulary_json(*vocabulary);
   }
   return report;
