@@ -119,17 +119,22 @@ std::string read_file(const std::string& path, std::uint64_t limit) {
 }
 
 void write_file(const std::string& path, std::string_view content) {
-  const std::string temporary = temporary_name(path);
-  try {
-    File file = File::create(temporary);
-    file.append(std::as_bytes(std::span(content)));
-    file.sync();
-    if (::rename(temporary.c_str(), path.c_str()) != 0) throw failure("rename to its final name", temporary);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  sync_directory(parent(path));
+  StagedFile file(path);
+  file.append(std::as_bytes(std::span(content)));
+  file.commit();
+}
+
+StagedFile::StagedFile(std::string target) : target_(std::move(target)), file_(File::create(temporary_name(target_))) {}
+
+StagedFile::~StagedFile() {
+  if (!committed_) ::unlink(file_.path().c_str());
+}
+
+void StagedFile::commit() {
+  file_.sync();
+  if (::rename(file_.path().c_str(), target_.c_str()) != 0) throw failure("rename to its final name", file_.path());
+  committed_ = true;
+  sync_directory(parent(target_));
 }
 
 StagedDirectory::StagedDirectory(std::string target) : target_(std::move(target)) {

@@ -58,6 +58,23 @@ class MappedFile {
 /// Writes to a temporary name in the same directory, syncs, renames.
 void write_file(const std::string& path, std::string_view content);
 
+/// A file written under a temporary name next to `target`. Removed again unless committed.
+class StagedFile {
+ public:
+  explicit StagedFile(std::string target);
+  ~StagedFile();
+  StagedFile(const StagedFile&) = delete;
+  StagedFile& operator=(const StagedFile&) = delete;
+  void append(std::span<const std::byte> bytes) { file_.append(bytes); }
+  /// Syncs the file and gives it its name, replacing what is there.
+  void commit();
+
+ private:
+  std::string target_;
+  File file_;
+  bool committed_ = false;
+};
+
 /// Builds a directory under a temporary name next to `target`. Removed again unless committed.
 class StagedDirectory {
  public:
