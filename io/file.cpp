@@ -120,9 +120,10 @@ std::string read_file(const std::string& path, std::uint64_t limit) {
 
 namespace {
 
+// A link is never replaced: /dev/stdout is one.
 bool is_written_directly(const std::string& path) {
   std::error_code error;
-  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  const std::filesystem::file_status status = std::filesystem::symlink_status(path, error);
   return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
 }
 
