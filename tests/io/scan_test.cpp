@@ -10,18 +10,16 @@
 #include <string>
 
 #include "io/key_set.hpp"
+#include "io/text_source.hpp"
 
 namespace esmm {
 namespace {
 
 constexpr std::uint64_t kTop = 1ULL << 63U;
 
-/// As the readers do: the fast scanner where it accepts the whole text, else the general one.
 Scan scan_decimal(const std::string& text, float& value) {
-  const std::string padded = text + std::string(32, '\0');
-  const char* at = padded.data();
-  if (scan_short_float(at, value) && at == padded.data() + text.size()) return Scan::ok;
-  return scan_float(text, value);
+  const std::string padded = text + std::string(TextChunk::kPadding, '\0');
+  return scan_value(std::string_view(padded).substr(0, text.size()), value);
 }
 
 TEST(ScanFloat, RoundsCorrectlyOnRandomDecimals) {
