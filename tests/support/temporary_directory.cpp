@@ -27,6 +27,7 @@ std::string read_bytes(const std::string& path) {
 }
 
 void write_bytes(const std::string& path, const std::string& bytes) {
+  std::filesystem::remove(path);  // a new file: some file systems sync one that is truncated and rewritten
   std::ofstream file(path, std::ios::binary);
   file << bytes;
   if (!file.flush()) throw std::runtime_error("cannot write " + path);
