@@ -22,7 +22,7 @@ std::size_t printable_length(std::string_view text) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string result = "\"";
   std::size_t at = 0;
   while (at < std::min(text.size(), kLongestQuote)) {
@@ -40,7 +40,7 @@ std::string quoted(std::string_view text) {
 std::string listed(const std::vector<std::string>& names) {
   const std::size_t shown = std::min(names.size(), kLongestList);
   std::string result;
-  for (std::size_t i = 0; i < shown; ++i) result += (i == 0 ? "" : ", ") + quoted(names[i]);
+  for (std::size_t i = 0; i < shown; ++i) result += (i == 0 ? "" : ", ") + in_quotes(names[i]);
   if (shown < names.size()) result += fmt::format(" and {} more", names.size() - shown);
   return result;
 }

@@ -119,13 +119,13 @@ TEST(CommonKey, IsEqualOnlyForEqualText) {
 }
 
 TEST(Quoted, EscapesWhatIsUnprintableOrNotUtf8AndCutsLongTextsBetweenCharacters) {
-  EXPECT_EQ(quoted("210\x02"
-                   "43\t\x7F"),
+  EXPECT_EQ(in_quotes("210\x02"
+                      "43\t\x7F"),
             R"("210\x0243\x09\x7f")");
-  EXPECT_EQ(quoted("größe 价格"), "\"größe 价格\"");
-  EXPECT_EQ(quoted("\xFF\xC3("), R"("\xff\xc3(")");
-  EXPECT_EQ(quoted("\xE4\xBB"), R"("\xe4\xbb")");
-  EXPECT_EQ(quoted(std::string(59, 'x') + "é and more"), "\"" + std::string(59, 'x') + "é…\"");
+  EXPECT_EQ(in_quotes("größe 价格"), "\"größe 价格\"");
+  EXPECT_EQ(in_quotes("\xFF\xC3("), R"("\xff\xc3(")");
+  EXPECT_EQ(in_quotes("\xE4\xBB"), R"("\xe4\xbb")");
+  EXPECT_EQ(in_quotes(std::string(59, 'x') + "é and more"), "\"" + std::string(59, 'x') + "é…\"");
 }
 
 TEST(Listed, NamesTheFirstThirty) {
