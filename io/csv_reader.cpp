@@ -148,6 +148,7 @@ void CsvReader::read_common(const std::function<void(CommonRows&&)>& sink) {
   KeySet seen;
   read([&](CsvRows&& rows) {
     CommonRows distinct;
+    distinct.file = rows.file;
     for (std::size_t row = 0; row < rows.common.size(); ++row) {
       if (!seen.insert(rows.common[row])) continue;
       distinct.key.push_back(rows.common[row]);
