@@ -115,7 +115,7 @@ void save_model(const std::string& path, const Parameters& parameters) {
   }
   save_safetensors(
       path, tensors, {},
-      {{"format", "esmm model 1"}, {"schema", schema_to_toml(parameters.spec().schema)}, {"config", to_toml(config)}});
+      {{"format", "esmm model 1"}, {"schema", schema_to_toml(parameters.spec().schema)}});
 }
 
 void load_model(const std::string& path, Parameters& parameters) {

@@ -49,6 +49,10 @@ std::uint32_t round_randomly(double mean, Random& random) {
   return static_cast<std::uint32_t>(mean + random.uniform());
 }
 
+double at_least(int count) {
+  return count > max_count ? 0 : std::pow(count, -count_tail);
+}
+
 std::uint16_t draw_count(double counted, Random& random) {
   if (!random.bernoulli(counted)) return 0;
   return static_cast<std::uint16_t>(std::min<double>(max_count, std::pow(1.0 - random.uniform(), -1.0 / count_tail)));
@@ -85,13 +89,16 @@ struct World::Field {
   std::uint32_t vocabulary;
   std::uint64_t effects;  // key
   double reach, power;    // of the inverse distribution function
+  double main_scale, latent_scale;
 
-  Field(const FieldSpec& spec_, double vocabulary_, std::uint64_t effects_)
+  Field(const FieldSpec& spec_, double vocabulary_, std::uint64_t effects_, double mean_square)
       : spec(spec_),
         vocabulary(static_cast<std::uint32_t>(vocabulary_)),
         effects(effects_),
         reach(std::pow(vocabulary_ + 1, 1 - spec_.zipf) - 1),
-        power(1 / (1 - spec_.zipf)) {}
+        power(1 / (1 - spec_.zipf)),
+        main_scale(std::sqrt(spec_.weight / (spec_.mean_ids * mean_square))),
+        latent_scale(std::sqrt(spec_.latent_weight / (spec_.mean_ids * mean_square))) {}
 
   /// Inverse distribution function of the density rank^-zipf on [1, vocabulary + 1), cut to whole ranks.
   [[nodiscard]] std::uint32_t draw(Random& random) const {
@@ -99,19 +106,20 @@ struct World::Field {
     return std::min(static_cast<std::uint32_t>(rank) - 1, vocabulary - 1);
   }
 
-  /// Adds value · effect of the id, every component uniform with variance 1.
+  /// Adds value · effect of the id: uniform components, scaled so that a bag of mean length has the field's weight as
+  /// variance.
   void add_effect(std::uint32_t index, double value, Contribution& sum) const {
-    const auto component = [value](std::uint64_t bits, double full) {
+    const auto component = [value](std::uint64_t bits, double full) {  // of variance value²
       return value * (static_cast<double>(bits) / full - 0.5) * (2.0 * std::numbers::sqrt3);
     };
     const std::uint64_t main = hash_keys(effects, index);
-    sum.main[0] += component(main & 0xFFFFFFFF, 0x1p32);
-    sum.main[1] += component(main >> 32, 0x1p32);
+    sum.main[0] += main_scale * component(main & 0xFFFFFFFF, 0x1p32);
+    sum.main[1] += main_scale * component(main >> 32, 0x1p32);
     if (spec.latent_weight == 0) return;
     for (std::size_t p = 0; p < propensities; ++p) {
       const std::uint64_t latent = hash_keys(effects, index, p);
       for (std::size_t k = 0; k < latent_dims; ++k) {
-        sum.latent[p][k] += component((latent >> (16 * k)) & 0xFFFF, 0x1p16);
+        sum.latent[p][k] += latent_scale * component((latent >> (16 * k)) & 0xFFFF, 0x1p16);
       }
     }
   }
@@ -122,14 +130,20 @@ World::World(const SynthOptions& options)
       seed_(options.seed),
       users_(options.users),
       selection_bias_(options.selection_bias) {
+  double counted_square = 0;  // mean of the squared value of a counted id
+  for (int count = 0; count <= max_count; ++count) {
+    values_.push_back(count_value(count));
+    const double share = count == 0 ? 0 : at_least(count) - at_least(count + 1);
+    counted_square += share * values_.back() * values_.back();
+  }
   const double growth = std::pow(static_cast<double>(options.rows) / full_rows, profile_.vocabulary_growth);
   for (std::size_t f = 0; f < field_count; ++f) {
     const FieldSpec& spec = profile_.fields[f];
     double vocabulary = spec.vocabulary;
     if (vocabulary > small_vocabulary) vocabulary = std::max(small_vocabulary, vocabulary * std::min(1.0, growth));
-    fields_.emplace_back(spec, std::floor(vocabulary), hash_keys(seed_, Stream::effect, f));
+    const double mean_square = 1 - spec.counted + spec.counted * counted_square;
+    fields_.emplace_back(spec, std::floor(vocabulary), hash_keys(seed_, Stream::effect, f), mean_square);
   }
-  for (int count = 0; count <= max_count; ++count) values_.push_back(count_value(count));
   allot_rows(options.rows);
   calibrate(sample_scores());
 }
@@ -247,26 +261,12 @@ void World::draw_combination(std::uint64_t segment, int f, std::span<const Featu
   }
 }
 
-// Of each field the sum of value · effect over its ids, the values scaled to unit length.
 Contribution World::contribution(std::span<const Feature> features) const {
-  Contribution total;
-  for (auto feature = features.begin(); feature != features.end();) {
-    const std::uint16_t f = feature->field;
-    Contribution sum;
-    double squares = 0;
-    for (; feature != features.end() && feature->field == f; ++feature) {
-      const double value = values_[feature->count];
-      fields_[f].add_effect(feature->index, value, sum);
-      squares += value * value;
-    }
-    const double main_scale = std::sqrt(fields_[f].spec.weight / squares);
-    const double latent_scale = std::sqrt(fields_[f].spec.latent_weight / squares);
-    for (std::size_t p = 0; p < propensities; ++p) {
-      total.main[p] += main_scale * sum.main[p];
-      for (std::size_t k = 0; k < latent_dims; ++k) total.latent[p][k] += latent_scale * sum.latent[p][k];
-    }
+  Contribution sum;
+  for (const Feature& feature : features) {
+    fields_[feature.field].add_effect(feature.index, values_[feature.count], sum);
   }
-  return total;
+  return sum;
 }
 
 World::Scores World::scores(const Contribution& common, const Contribution& sample) const {

@@ -34,7 +34,7 @@ struct Predictions {
 
 void write_csv(const Predictions& predictions, const std::string& path) {
   constexpr std::size_t kFlushBytes = 1 << 20;
-  AtomicFile out(path);
+  StagedFile out(path);
   fmt::memory_buffer text;
   const auto flush = [&] {
     out.append(std::as_bytes(std::span(text.data(), text.size())));

@@ -64,8 +64,8 @@ struct MaskBlock {
 };
 
 ESMM_VECTORIZED void draw_mask(std::uint64_t seed, RandomWords first, std::uint32_t threshold, float scale,
-                               MaskBlock& block) {
-  for (std::uint32_t g = 0; g < kMaskGroups; ++g) {
+                               std::uint32_t groups, MaskBlock& block) {
+  for (std::uint32_t g = 0; g < groups; ++g) {
     const RandomWords words = philox(seed, {first.x + g, first.y, first.z, first.w});
     block.factor[4 * g + 0] = words.x < threshold ? 0.0F : scale;
     block.factor[4 * g + 1] = words.y < threshold ? 0.0F : scale;
@@ -93,10 +93,11 @@ void apply_dropout(const DropoutMask& mask, MatrixView<float> values) {
   MaskBlock block;
   for (std::int64_t r = 0; r < values.rows; ++r) {
     for (std::int64_t j = 0; j < values.cols; j += 4 * kMaskGroups) {
+      const std::int64_t units = std::min<std::int64_t>(values.cols - j, 4 * kMaskGroups);
       const RandomWords first{static_cast<std::uint32_t>(j / 4), static_cast<std::uint32_t>(mask.first_row + r),
                               mask.layer_and_tower, static_cast<std::uint32_t>(mask.step)};
-      draw_mask(mask.seed, first, threshold, mask.scale(), block);
-      multiply(block.factor, values.row(r) + j, std::min<std::int64_t>(values.cols - j, 4 * kMaskGroups));
+      draw_mask(mask.seed, first, threshold, mask.scale(), static_cast<std::uint32_t>((units + 3) / 4), block);
+      multiply(block.factor, values.row(r) + j, units);
     }
   }
 }

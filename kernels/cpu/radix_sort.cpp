@@ -17,10 +17,16 @@ std::int64_t chunk_words(std::int64_t words) {
   return std::max(kLeast, (words + kMostChunks - 1) / kMostChunks);
 }
 
+/// The bits of a word that one pass sorts by.
 template <class Word>
-std::int64_t digit(Word word, int shift) {
-  return static_cast<std::int64_t>((word >> static_cast<unsigned>(shift)) & static_cast<Word>(kDigits - 1));
-}
+struct Digit {
+  Digit(int begin_bit, int end_bit)
+      : shift(static_cast<unsigned>(begin_bit)),
+        mask((Word{1} << static_cast<unsigned>(std::min(kDigitBits, end_bit - begin_bit))) - 1) {}
+  std::int64_t operator()(Word word) const { return static_cast<std::int64_t>((word >> shift) & mask); }
+  unsigned shift;
+  Word mask;
+};
 
 /// Turns counts[chunk][digit] into the place of each chunk's first word of each digit.
 void prefix_sums(std::span<std::uint32_t> counts, std::int64_t chunks) {
@@ -47,16 +53,17 @@ std::span<Word> radix_sort(ThreadPool& pool, std::span<Word> words, std::span<Wo
     return words.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(std::min(chunk_size, size - begin)));
   };
   for (int shift = begin_bit; shift < end_bit; shift += kDigitBits) {
+    const Digit<Word> digit(shift, end_bit);
     pool.for_each_chunk(chunks, [&](std::int64_t chunk, int) {
       std::uint32_t* count = counts.data() + chunk * kDigits;
       std::fill(count, count + kDigits, 0U);
-      for (const Word word : chunk_of(chunk)) ++count[digit(word, shift)];
+      for (const Word word : chunk_of(chunk)) ++count[digit(word)];
     });
     prefix_sums(counts.span(), chunks);
     pool.for_each_chunk(chunks, [&](std::int64_t chunk, int) {
       std::uint32_t* place = counts.data() + chunk * kDigits;
       Word* to = scratch.data();
-      for (const Word word : chunk_of(chunk)) to[place[digit(word, shift)]++] = word;
+      for (const Word word : chunk_of(chunk)) to[place[digit(word)]++] = word;
     });
     std::swap(words, scratch);
   }

@@ -2,14 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "kernels/error.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace esmm {
 namespace {
@@ -20,20 +19,8 @@ using ::testing::HasSubstr;
 
 class Safetensors : public ::testing::Test {
  protected:
-  Safetensors() {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("safetensors-" + std::string(info->name()) + "-" + std::to_string(::getpid()));
-    std::filesystem::create_directories(directory_);
-    path_ = directory_ / "model.safetensors";
-  }
-  ~Safetensors() override { std::filesystem::remove_all(directory_); }
-
-  [[nodiscard]] std::string content() const {
-    std::ifstream in(path_, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-  void write(const std::string& bytes) const { std::ofstream(path_, std::ios::binary) << bytes; }
+  [[nodiscard]] std::string content() const { return testing::read_bytes(path_); }
+  void write(const std::string& bytes) const { testing::write_bytes(path_, bytes); }
   /// A file as other software might write it.
   void write(const json& header, std::size_t data_bytes) const { write_header(header.dump(), data_bytes); }
   void write_header(const std::string& header, std::size_t data_bytes) const {
@@ -56,8 +43,8 @@ class Safetensors : public ::testing::Test {
     return {};
   }
 
-  std::filesystem::path directory_;
-  std::string path_;
+  testing::TemporaryDirectory directory_;
+  std::string path_ = directory_ / "model.safetensors";
 };
 
 json entry(const char* dtype, const json& shape, const json& offsets) {
@@ -139,9 +126,9 @@ TEST_F(Safetensors, LeavesTheOldFileWhenItCannotWriteANewOne) {
   const std::string before = content();
   EXPECT_THROW(save_safetensors(path_, {{"t", one.data(), 1, 1, 1, {1}}}, {}, {{"name", "\xff"}}), Error);
   EXPECT_EQ(content(), before);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_), {}), 1);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_.path()), {}), 1);
   try {
-    save_safetensors((directory_ / "missing" / "x").string(), {}, {}, {});
+    save_safetensors(directory_ / "missing/x", {}, {}, {});
     ADD_FAILURE() << "no error";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::io);

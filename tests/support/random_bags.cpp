@@ -5,8 +5,7 @@
 namespace esmm::test {
 
 OwnedBags make_random_bags(const RandomBags& shape, std::mt19937& random) {
-  OwnedBags bags;
-  bags.fields = shape.fields;
+  OwnedBags bags(shape.fields);
   std::geometric_distribution<int> length(1.0 / static_cast<double>(shape.mean_ids + 1));
   std::uniform_real_distribution<double> unit(0.0, 1.0);
   for (std::int64_t bag = 0; bag < shape.rows * shape.fields; ++bag) {

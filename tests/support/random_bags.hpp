@@ -9,6 +9,9 @@ namespace esmm::test {
 
 /// Bags that own their arrays.
 struct OwnedBags {
+  OwnedBags() = default;
+  explicit OwnedBags(std::int64_t fields_) : fields(fields_) {}
+
   std::int64_t fields = 0;
   std::vector<std::uint32_t> offsets{0};
   std::vector<std::uint32_t> rows;
