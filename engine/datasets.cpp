@@ -1,5 +1,6 @@
 #include "engine/datasets.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
@@ -77,7 +78,7 @@ std::shared_ptr<const PackedDataset> pack_into_cache(const DatasetRequest& reque
                                                                  .schema = request.schema.get(),
                                                                  .labels_required = request.labels_required,
                                                                  .threads = options.threads});
-  spdlog::info("packing {} into {}", request.path, directory);
+  spdlog::info("packing {} into {}", fmt::format("{}", fmt::join(files, " and ")), directory);
   try {
     pack(*log, directory, options);
   } catch (const Error&) {

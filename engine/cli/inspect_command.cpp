@@ -94,7 +94,8 @@ std::string summary_text(const ordered_json& summary) {
   for (const auto& [key, value] : summary.items()) {
     if (!value.is_structured()) text += fmt::format("  {:<20}{}\n", key, scalar_text(value));
   }
-  for (const auto& [split, metrics] : summary.value("metrics", ordered_json::object()).items()) {
+  const ordered_json splits = summary.value("metrics", ordered_json::object());
+  for (const auto& [split, metrics] : splits.items()) {
     TextTable table({split, "value"});
     for (const auto& [metric, value] : metrics.items()) table.add({metric, scalar_text(value)});
     text += fmt::format("\n{}", table.str());

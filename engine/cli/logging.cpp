@@ -2,6 +2,7 @@
 
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,6 +27,7 @@ class TerminalSink final : public spdlog::sinks::base_sink<std::mutex> {
     if (text.empty()) return;
     write(text);
     status_shown_ = true;
+    flush_();
   }
 
  protected:
@@ -56,6 +58,16 @@ void start_logging(const std::string& level) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+namespace {
+
+/// Columns of the terminal; a longer status line would wrap and could not be erased.
+std::size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+}
+
+}  // namespace
+
 bool stderr_is_terminal() {
   return isatty(STDERR_FILENO) != 0;
 }
@@ -63,7 +75,8 @@ bool stderr_is_terminal() {
 void draw_status_line(std::string_view text) {
   if (!stderr_is_terminal() || !spdlog::should_log(spdlog::level::info)) return;
   for (const spdlog::sink_ptr& sink : spdlog::default_logger()->sinks()) {
-    if (auto* terminal = dynamic_cast<TerminalSink*>(sink.get())) terminal->draw_status(text);
+    if (auto* terminal = dynamic_cast<TerminalSink*>(sink.get()))
+      terminal->draw_status(text.substr(0, terminal_width() - 1));
   }
 }
 

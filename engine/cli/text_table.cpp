@@ -31,7 +31,7 @@ std::string TextTable::str() const {
 std::string percent(std::uint64_t part, std::uint64_t whole) {
   if (whole == 0) return "-";
   const double share = 100.0 * static_cast<double>(part) / static_cast<double>(whole);
-  return share > 0 && share < 1 ? fmt::format("{:.2g} %", share) : fmt::format("{:.2f} %", share);
+  return share > 0 && share < 1 ? fmt::format("{:#.2g} %", share) : fmt::format("{:.2f} %", share);
 }
 
 std::string byte_size(std::uint64_t bytes) {

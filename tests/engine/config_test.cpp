@@ -37,11 +37,12 @@ std::string usage_message(Action action) {
 Config unlike_the_defaults() {
   Config config;
   for (const Option& option : options()) {
+    const Choices names = option_choices(option);
     std::string text;
     switch (value_type(option)) {
       case ValueType::string:
-        text =
-            option_choices(option).empty() ? "a \"quoted\"\\path\twith é" : std::string(option_choices(option).back());
+        text = names.empty() ? "a \"quoted\"\\path\twith é" : std::string(names.back());
+        if (text == get_option(config, option)) text = names.front();
         break;
       case ValueType::boolean:
         text = "true";
