@@ -18,10 +18,10 @@
 namespace esmm {
 namespace {
 
+using test::MemoryLog;
 using testing::expand;
 using ::testing::HasSubstr;
 using testing::Impression;
-using test::MemoryLog;
 
 constexpr std::uint64_t plenty = 1ULL << 30;  // a window that holds everything
 constexpr Order every_order[] = {Order::sequential, Order::by_common_row, Order::by_impression};

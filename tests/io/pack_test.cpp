@@ -17,11 +17,11 @@
 namespace esmm {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using test::MemoryImpression;
 using test::MemoryLog;
 using test::TemporaryDirectory;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 PackOptions keep_all() {
   PackOptions options;

@@ -14,8 +14,8 @@
 namespace esmm {
 namespace {
 
-using ::testing::HasSubstr;
 using test::TemporaryDirectory;
+using ::testing::HasSubstr;
 
 /// Packs a tiny random log into `directory`/packed and returns that path.
 std::string tiny_dataset(const TemporaryDirectory& directory) {
