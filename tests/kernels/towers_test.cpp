@@ -313,6 +313,7 @@ class CountingMemory : public Memory {
     memory_.copy_to_host(to, from, bytes);
   }
   void zero(void* to, std::size_t bytes) override { memory_.zero(to, bytes); }
+  [[nodiscard]] std::int64_t row_stride(std::int64_t columns) const override { return memory_.row_stride(columns); }
   int allocations = 0;
 
  private:
