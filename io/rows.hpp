@@ -74,7 +74,8 @@ struct BadRow {
   std::uint64_t line = 0;
 };
 
-/// Consecutive parsed rows of one file of a log, in file order. Bad rows are left out of the columns and listed in `bad`.
+/// Consecutive parsed rows of one file of a log, in file order. Bad rows are left out of the columns and listed in
+/// `bad`.
 struct CommonRows {
   std::string file;                 // as messages name it
   std::vector<CommonKey> key;       // [R]
