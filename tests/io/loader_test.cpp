@@ -140,10 +140,11 @@ TEST(Loader, DeliversEveryImpressionOncePerEpochWhateverTheOrderAndTheWindow) {
   }
 }
 
+// With windows of one block and batches of 4000 nearly every batch is cut from two windows.
 TEST(Loader, DeliversTheSameBatchesWithAnyNumberOfWorkers) {
   for (const Order order : every_order) {
-    for (const std::uint64_t window : {std::uint64_t{1}, plenty}) {
-      LoaderOptions some = options(order, window);
+    for (const auto& [window, batch_size] : {std::pair{std::uint64_t{1}, 300}, {1, 4000}, {plenty, 300}}) {
+      LoaderOptions some = options(order, window, batch_size);
       some.workers = 1;
       some.batches_ahead = 1;
       const auto expected = one_epoch(users(), some, 3);
