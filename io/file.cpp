@@ -118,23 +118,39 @@ std::string read_file(const std::string& path, std::uint64_t limit) {
   return content;
 }
 
+namespace {
+
+// A link is never replaced: /dev/stdout is one.
+bool is_written_directly(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::symlink_status(path, error);
+  return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+}
+
+}  // namespace
+
+StagedFile::StagedFile(std::string target)
+    : target_(std::move(target)),
+      path_(is_written_directly(target_) ? target_ : temporary_name(target_)),
+      file_(File::create(path_)) {}
+
+StagedFile::~StagedFile() {
+  if (!committed_ && path_ != target_) ::unlink(path_.c_str());
+}
+
+void StagedFile::commit() {
+  if (path_ != target_) {
+    file_.sync();
+    if (::rename(path_.c_str(), target_.c_str()) != 0) throw failure("rename to its final name", path_);
+    sync_directory(parent(target_));
+  }
+  committed_ = true;
+}
+
 void write_file(const std::string& path, std::string_view content) {
   StagedFile file(path);
   file.append(std::as_bytes(std::span(content)));
   file.commit();
-}
-
-StagedFile::StagedFile(std::string target) : target_(std::move(target)), file_(File::create(temporary_name(target_))) {}
-
-StagedFile::~StagedFile() {
-  if (!committed_) ::unlink(file_.path().c_str());
-}
-
-void StagedFile::commit() {
-  file_.sync();
-  if (::rename(file_.path().c_str(), target_.c_str()) != 0) throw failure("rename to its final name", file_.path());
-  committed_ = true;
-  sync_directory(parent(target_));
 }
 
 StagedDirectory::StagedDirectory(std::string target) : target_(std::move(target)) {

@@ -58,7 +58,8 @@ class MappedFile {
 /// Writes to a temporary name in the same directory, syncs, renames.
 void write_file(const std::string& path, std::string_view content);
 
-/// A file written under a temporary name next to `target`. Removed again unless committed.
+/// Writes a file under a temporary name next to `target`. Removed again unless committed. A target that exists and is no
+/// regular file (a pipe, /dev/stdout) is written directly.
 class StagedFile {
  public:
   explicit StagedFile(std::string target);
@@ -66,11 +67,11 @@ class StagedFile {
   StagedFile(const StagedFile&) = delete;
   StagedFile& operator=(const StagedFile&) = delete;
   void append(std::span<const std::byte> bytes) { file_.append(bytes); }
-  /// Syncs the file and gives it its name, replacing what is there.
+  /// Syncs the file and gives it its name.
   void commit();
 
  private:
-  std::string target_;
+  std::string target_, path_;
   File file_;
   bool committed_ = false;
 };

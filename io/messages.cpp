@@ -33,9 +33,8 @@ std::string listed(const std::vector<std::string>& names) {
   return result;
 }
 
-BadRow bad_row(BadRowKind kind, const std::string& file, std::uint64_t line, std::string_view what,
-               std::string_view remedy) {
-  return {kind, fmt::format("{}:{}: {}. {}", file, line, what, remedy), line};
+BadRow bad_row(const Problem& problem, const std::string& file, std::uint64_t line) {
+  return {problem.kind, fmt::format("{}:{}: {}. {}", file, line, problem.what, problem.remedy), line};
 }
 
 }  // namespace esmm

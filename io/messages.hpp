@@ -8,7 +8,12 @@
 
 namespace esmm {
 
-inline constexpr std::string_view kBadRowRemedy = "Fix the line, or pass --on-bad-row skip.";
+/// Why a row cannot be used: `what` without place and full stop.
+struct Problem {
+  BadRowKind kind = BadRowKind::field_count;
+  std::string what;
+  std::string_view remedy = "Fix the line, or pass --on-bad-row skip.";
+};
 
 /// Text of a log in quotes for a message: unprintable bytes escaped (\x02), long texts cut.
 [[nodiscard]] std::string quoted(std::string_view text);
@@ -16,8 +21,7 @@ inline constexpr std::string_view kBadRowRemedy = "Fix the line, or pass --on-ba
 /// "a", "b" and 7 more
 [[nodiscard]] std::string listed(const std::vector<std::string>& names);
 
-/// The message "file:line: what. remedy"; `what` without its full stop.
-[[nodiscard]] BadRow bad_row(BadRowKind kind, const std::string& file, std::uint64_t line, std::string_view what,
-                             std::string_view remedy = kBadRowRemedy);
+/// The message is "file:line: what. remedy".
+[[nodiscard]] BadRow bad_row(const Problem& problem, const std::string& file, std::uint64_t line);
 
 }  // namespace esmm

@@ -1,9 +1,10 @@
 #include "io/readers.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 
-#include "io/messages.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -21,6 +22,18 @@ std::vector<std::string> first_lines(const std::string& path, const std::string&
   }
   if (lines.empty()) throw data_error("{}: the file is empty. Check how it was written.", path);
   return lines;
+}
+
+std::optional<Problem> parse_label(std::string_view name, std::string_view cell, bool required, std::uint8_t& label) {
+  label = cell == "1" || cell == "1.0" ? 1 : 0;
+  if (label == 1 || cell == "0" || cell == "0.0" || (cell.empty() && !required)) return std::nullopt;
+  return Problem{BadRowKind::label, fmt::format("{} is neither 0 nor 1: {}", name, quoted(cell))};
+}
+
+std::optional<Problem> parse_labels(std::string_view click, std::string_view conversion, bool required,
+                                    Labels& labels) {
+  if (auto problem = parse_label("click", click, required, labels.click)) return problem;
+  return parse_label("conversion", conversion, required, labels.conversion);
 }
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
@@ -45,6 +58,22 @@ void refuse_label_features(const Schema& schema, const std::string& file) {
   };
   for (const Field& field : schema.fields) check(field.name);
   for (const std::string& name : schema.dense) check(name);
+}
+
+void drop_unfinished_row(FeatureRows& rows) {
+  const std::size_t end = rows.row_end.empty() ? 0 : rows.row_end.back();
+  rows.field.resize(end);
+  rows.id.resize(end);
+  rows.value.resize(end);
+}
+
+void append_row(const FeatureRows& from, std::size_t row, FeatureRows& to) {
+  const auto begin = static_cast<std::ptrdiff_t>(row == 0 ? 0 : from.row_end[row - 1]);
+  const auto end = static_cast<std::ptrdiff_t>(from.row_end[row]);
+  to.field.insert(to.field.end(), from.field.begin() + begin, from.field.begin() + end);
+  to.id.insert(to.id.end(), from.id.begin() + begin, from.id.begin() + end);
+  to.value.insert(to.value.end(), from.value.begin() + begin, from.value.begin() + end);
+  to.row_end.push_back(to.id.size());
 }
 
 void clear(CommonRows& rows) {

@@ -1,10 +1,13 @@
 #pragma once
 // What the readers of the text formats share; users of logs need io/rows.hpp only.
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "io/chunk_parser.hpp"
+#include "io/messages.hpp"
 #include "io/rows.hpp"
 #include "io/text_source.hpp"
 
@@ -20,6 +23,12 @@ struct HalfFiles {
 
 [[nodiscard]] std::string base_name(const std::string& path);
 
+/// What a CSV column holds: the widest of its cells.
+enum class ColumnKind : std::uint8_t { empty, whole_numbers, decimals, text };
+[[nodiscard]] ColumnKind column_kind(const std::vector<std::vector<std::string>>& rows, std::size_t column);
+/// Decimal digits, with or without a minus sign.
+[[nodiscard]] bool is_whole_number(std::string_view text);
+
 /// Opens by format. `chunk_bytes` is small in tests.
 [[nodiscard]] std::unique_ptr<LogReader> open_ali_ccp_log(const std::string& directory, const ReaderOptions& options,
                                                           std::size_t chunk_bytes = TextSource::kChunkBytes);
@@ -32,19 +41,15 @@ struct HalfFiles {
 /// The first `count` lines that are not blank. Throws Error (data) if the file has none.
 [[nodiscard]] std::vector<std::string> first_lines(const std::string& path, const std::string& name, std::size_t count);
 
+/// Reads a label: 0 or 1; an empty cell counts as 0 where labels are not required.
+[[nodiscard]] std::optional<Problem> parse_label(std::string_view name, std::string_view cell, bool required,
+                                                 std::uint8_t& label);
 /// Click and conversion of one row.
 struct Labels {
   std::uint8_t click = 0, conversion = 0;
 };
-/// Reads a label: 0 or 1; empty counts as 0 where labels are not required.
-[[nodiscard]] inline bool parse_label(std::string_view cell, bool required, std::uint8_t& label) {
-  if (cell.size() == 1 && (cell[0] == '0' || cell[0] == '1')) {
-    label = static_cast<std::uint8_t>(cell[0] - '0');
-    return true;
-  }
-  label = 0;
-  return cell.empty() && !required;
-}
+[[nodiscard]] std::optional<Problem> parse_labels(std::string_view click, std::string_view conversion, bool required,
+                                                  Labels& labels);
 
 /// A label among the features makes every metric meaningless. Throws Error (data) for a feature with the name of one.
 void refuse_label_features(const Schema& schema, const std::string& file);
@@ -52,18 +57,44 @@ void refuse_label_features(const Schema& schema, const std::string& file);
 [[nodiscard]] bool is_conversion_name(std::string_view name);
 [[nodiscard]] bool equal_ignoring_case(std::string_view a, std::string_view b);
 
-/// Rows taken back when the rest of a row turns out to be bad.
-struct FeatureMark {
-  std::size_t size = 0;
-  explicit FeatureMark(const FeatureRows& rows) : size(rows.id.size()) {}
-  void restore(FeatureRows& rows) const {
-    rows.field.resize(size);
-    rows.id.resize(size);
-    rows.value.resize(size);
-  }
-};
-
+/// Takes back the features after the end of the last row.
+void drop_unfinished_row(FeatureRows& rows);
+/// Appends one row of `from`.
+void append_row(const FeatureRows& from, std::size_t row, FeatureRows& to);
 void clear(CommonRows& rows);
 void clear(ImpressionRows& rows);
+
+/// A file of rows and how to read it.
+struct RowsFile {
+  std::string path;
+  std::string name;  // in messages about its lines
+  std::uint64_t header_rows = 0;
+  int threads = 0;
+  std::size_t chunk_bytes = TextSource::kChunkBytes;
+};
+
+/// Reads every line that is not blank: parse_line(line, row number, rows) appends to all columns of `rows` but `line`,
+/// or appends nothing and returns the problem. It runs on several threads.
+template <class Rows, class ParseLine>
+void read_rows(const RowsFile& file, ParseLine parse_line, const std::function<void(Rows&&)>& sink) {
+  const auto parse = [&](const TextChunk& chunk, Rows& rows) {
+    clear(rows);
+    rows.text_bytes = chunk.text().size();
+    std::uint64_t line_number = chunk.first_line;
+    std::uint64_t row_number = chunk.first_row;
+    for (std::string_view rest = chunk.text(); !rest.empty(); ++line_number) {
+      const std::string_view line = take_line(rest);
+      if (line.empty() || row_number++ < file.header_rows) continue;
+      const std::optional<Problem> problem = parse_line(line, row_number - file.header_rows, rows);
+      if (problem) {
+        rows.bad.push_back(bad_row(*problem, file.name, line_number));
+      } else {
+        rows.line.push_back(line_number);
+      }
+    }
+  };
+  TextSource source(file.path, file.name, file.chunk_bytes);
+  parse_in_order<Rows>(source, file.threads, parse, sink);
+}
 
 }  // namespace esmm

@@ -26,13 +26,14 @@ constexpr std::uint64_t kEveryByte = 0x0101010101010101ULL;
   return std::countr_zero(zero_bytes) / 8;
 }
 
-/// First `c` in [at, end), or `end`.
+/// First `c` in [at, end), or `end`. Needs no padding.
 [[nodiscard]] inline const char* find_char(const char* at, const char* end, char c) {
-  for (; at < end; at += 8) {
+  for (; end - at >= 8; at += 8) {
     const int position = find_in_word(load_word(at), c);
-    if (position < 8) return at + position < end ? at + position : end;
+    if (position < 8) return at + position;
   }
-  return end;
+  while (at != end && *at != c) ++at;
+  return at;
 }
 
 /// Number of decimal digits that the word begins with (0 to 8).

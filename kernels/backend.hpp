@@ -25,6 +25,8 @@ class Backend {
   /// Waits until everything that was enqueued is done. Nothing to do on the CPU.
   virtual void synchronise() = 0;
 
+  /// to[r, c] = from[r, c]; both [R, C], not overlapping.
+  virtual void copy_matrix(MatrixView<const float> from, MatrixView<float> to) = 0;
   virtual void pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) = 0;
   virtual void sort_ids(const Bags& sample, const Bags& common, SortedIds& sorted) = 0;
   virtual void update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,

@@ -16,6 +16,8 @@ class Memory {
   virtual void copy_from_host(void* to, const void* from, std::size_t bytes) = 0;
   virtual void copy_to_host(void* to, const void* from, std::size_t bytes) const = 0;
   virtual void zero(void* to, std::size_t bytes) = 0;
+  /// Elements from one row of a float matrix to the next: padded to what this memory's loads like.
+  [[nodiscard]] virtual std::int64_t row_stride(std::int64_t columns) const = 0;
 };
 
 /// Owns `size()` elements of trivially copyable T in a Memory. Move-only. A new buffer is zero-filled.

@@ -21,8 +21,12 @@ struct SparseGradient {
   MatrixView<float> values;             // [R, D]
 };
 
-/// The id occurrences of one batch sorted by arena row; opaque, made by `Backend::sort_ids`, reused from step to step.
-class SortedIds;
+/// The id occurrences of one batch sorted by arena row; opaque, made by `Backend::make_sorted_ids`, filled by
+/// `sort_ids` and reused from step to step. Each backend has its own kind.
+class SortedIds {
+ public:
+  virtual ~SortedIds() = default;
+};
 
 /// Pools embeddings: out[r, f*D .. f*D+D) = Σ_{i in bag (r,f)} weight_i · table[row_i]; an empty bag gives zeros.
 /// bags [R*F], table [V, D], out [R, >= F*D]. Bitwise deterministic: each bag is summed in its own order.

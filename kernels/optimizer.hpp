@@ -31,6 +31,9 @@ struct OptimizerStep {
   std::int64_t step = 1;        // counts from 1; adam's bias correction uses it
 };
 
+/// Throws Error (internal) if a step is counted from 0 or if FTRL, which divides by its learning rate, has none.
+void validate(const OptimizerStep& optimizer);
+
 /// State floats beside one row of `dim` weights: sgd 0 · adagrad dim · rowwise_adagrad 1 · adam 2·dim (m then v) ·
 /// ftrl 2·dim (z then n).
 [[nodiscard]] std::int64_t state_width(OptimizerKind kind, std::int64_t dim);

@@ -1,1 +1,5 @@
-int main() { return 0; }
+#include "engine/cli/app.hpp"
+
+int main(int argc, char** argv) {
+  return esmm::run(argc, argv);
+}

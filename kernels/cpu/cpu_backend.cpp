@@ -1,5 +1,9 @@
 #include "kernels/cpu/cpu_backend.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
 #include <cstring>
 #include <new>
 
@@ -9,7 +13,18 @@ namespace esmm::cpu {
 
 namespace {
 constexpr std::align_val_t kAlignment{64};  // a cache line, and one AVX-512 register
+
+/// Embedding rows are read at random: with pages of 4 KB nearly every row would miss the TLB. A refusal does no harm.
+void prefer_huge_pages(void* pointer, std::size_t bytes) {
+  constexpr std::size_t kHugePage = std::size_t{2} << 20U;
+  if (bytes < 2 * kHugePage) return;
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  const std::uintptr_t begin = (address + page - 1) / page * page;
+  (void)madvise(reinterpret_cast<void*>(begin), address + bytes - begin, MADV_HUGEPAGE);
 }
+
+}  // namespace
 
 void* CpuMemory::allocate(std::size_t bytes) {
   void* pointer = ::operator new(bytes == 0 ? 1 : bytes, kAlignment, std::nothrow);
@@ -17,6 +32,7 @@ void* CpuMemory::allocate(std::size_t bytes) {
     throw device_error("out of memory: {} MB more could not be had. Lower --batch-size or --dim, or raise --min-count.",
                        bytes >> 20);
   }
+  prefer_huge_pages(pointer, bytes);
   return pointer;
 }
 void CpuMemory::release(void* pointer) noexcept {
@@ -34,6 +50,12 @@ void CpuMemory::zero(void* to, std::size_t bytes) {
 
 CpuBackend::CpuBackend(int threads) : pool_(threads) {}
 CpuBackend::~CpuBackend() = default;
+
+void CpuBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to) {
+    for (std::int64_t r = 0; r < from.rows; ++r) {
+        std::memcpy(to.row(r), from.row(r), static_cast<std::size_t>(from.cols) * sizeof(float));
+    }
+}
 
 }  // namespace esmm::cpu
 

@@ -13,6 +13,7 @@ class CpuMemory final : public Memory {
   void copy_from_host(void* to, const void* from, std::size_t bytes) override;
   void copy_to_host(void* to, const void* from, std::size_t bytes) const override;
   void zero(void* to, std::size_t bytes) override;
+  [[nodiscard]] std::int64_t row_stride(std::int64_t columns) const override { return (columns + 3) / 4 * 4; }
 };
 
 /// The operations, each in the file of its name: embedding.cpp, towers.cpp, loss.cpp, optimizer.cpp, metrics.cpp.
@@ -25,6 +26,7 @@ class CpuBackend final : public Backend {
   [[nodiscard]] Memory& memory() override { return memory_; }
   void synchronise() override {}
 
+  void copy_matrix(MatrixView<const float> from, MatrixView<float> to) override;
   void pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) override;
   void sort_ids(const Bags& sample, const Bags& common, SortedIds& sorted) override;
   void update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,
@@ -53,6 +55,9 @@ class CpuBackend final : public Backend {
  private:
   ThreadPool pool_;
   CpuMemory memory_;
+  Buffer<float> row_gradients_{memory_, 0};   // [threads, kBlockRows, D] of update_embeddings
+  Buffer<float> partial_sums_{memory_, 0};    // [pieces of hot rows, D]
+  Buffer<double> partial_norms_{memory_, 0};  // of squared_norm
 };
 
 }  // namespace esmm::cpu

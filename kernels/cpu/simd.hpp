@@ -7,3 +7,6 @@
 #else
 #define ESMM_VECTORIZED
 #endif
+
+// For the bodies that such loops share: code that is not inlined into a clone would be compiled for the baseline.
+#define ESMM_INLINE inline __attribute__((always_inline))

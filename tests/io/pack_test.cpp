@@ -19,9 +19,9 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::MemoryImpression;
-using testing::MemoryLog;
-using testing::TemporaryDirectory;
+using test::MemoryImpression;
+using test::MemoryLog;
+using test::TemporaryDirectory;
 
 PackOptions keep_all() {
   PackOptions options;
@@ -71,7 +71,7 @@ std::map<std::uint64_t, Impression> read_all(const PackedDataset& dataset) {
 
 /// What the features of a row should become: per field of the side, by embedding row, ties in the order of the text.
 std::vector<Bag> expected_bags(const Schema& schema, Side side, const Vocabulary& vocabulary,
-                               const std::vector<testing::MemoryFeature>& features) {
+                               const std::vector<test::MemoryFeature>& features) {
   std::vector<Bag> bags;
   for (const Field& field : schema.side(side)) {
     Bag& bag = bags.emplace_back();
@@ -86,7 +86,7 @@ std::vector<Bag> expected_bags(const Schema& schema, Side side, const Vocabulary
 void expect_holds(const PackedDataset& dataset, const MemoryLog& log) {
   const auto all = read_all(dataset);
   ASSERT_EQ(all.size(), log.impressions.size());
-  std::map<std::string, const testing::MemoryCommonRow*> common;
+  std::map<std::string, const test::MemoryCommonRow*> common;
   for (const auto& row : log.common) common[row.key] = &row;
   std::uint64_t index = 0;
   for (const MemoryImpression& expected : log.impressions) {

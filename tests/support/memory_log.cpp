@@ -7,7 +7,7 @@
 #include <random>
 #include <stdexcept>
 
-namespace esmm::testing {
+namespace esmm::test {
 
 std::vector<std::string> MemoryLog::files() const {
   return common.empty() ? std::vector<std::string>{"impressions.csv"}
@@ -109,4 +109,4 @@ MemoryLog random_log(const RandomLogShape& shape) {
   return log;
 }
 
-}  // namespace esmm::testing
+}  // namespace esmm::test

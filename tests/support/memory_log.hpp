@@ -8,7 +8,7 @@
 
 #include "io/rows.hpp"
 
-namespace esmm::testing {
+namespace esmm::test {
 
 /// One feature: the field by name, the id as a number.
 struct MemoryFeature {
@@ -65,4 +65,4 @@ struct RandomLogShape {
 /// Random rows: small ids more frequent, some values other than 1, some dense values missing, sample ids "1", "2", ….
 [[nodiscard]] MemoryLog random_log(const RandomLogShape& shape);
 
-}  // namespace esmm::testing
+}  // namespace esmm::test

@@ -1,24 +1,54 @@
 #pragma once
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 
-namespace esmm::testing {
+namespace esmm::test {
 
-/// A new, empty directory for one test, removed at the end.
+[[nodiscard]] inline std::string read_bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw std::runtime_error("cannot read " + path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline void write_bytes(const std::string& path, std::string_view bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out << bytes << std::flush;
+  if (!out) throw std::runtime_error("cannot write " + path);
+}
+
+/// A new directory under the system's temporary directory; removed with all that is in it at the end.
 class TemporaryDirectory {
  public:
-  TemporaryDirectory();
-  ~TemporaryDirectory();
+  TemporaryDirectory() {
+    std::string name = (std::filesystem::temp_directory_path() / "esmm_test_XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
+    path_ = name;
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
   TemporaryDirectory(const TemporaryDirectory&) = delete;
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  [[nodiscard]] std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+  [[nodiscard]] std::string operator/(std::string_view name) const { return (path_ / name).string(); }
+  [[nodiscard]] std::string str() const { return path_.string(); }
   [[nodiscard]] std::string path() const { return path_.string(); }
+  /// Writes a file, and the directories above it; returns its path.
+  std::string write(std::string_view name, std::string_view content) const {
+    const std::filesystem::path file = path_ / name;
+    std::filesystem::create_directories(file.parent_path());
+    write_bytes(file.string(), content);
+    return file.string();
+  }
 
  private:
   std::filesystem::path path_;
 };
 
-[[nodiscard]] std::string read_bytes(const std::string& path);
-void write_bytes(const std::string& path, const std::string& bytes);
-
-}  // namespace esmm::testing
+}  // namespace esmm::test

@@ -1,0 +1,38 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "engine/metrics.hpp"
+#include "engine/model_optimizer.hpp"
+#include "engine/parameters.hpp"
+
+namespace esmm {
+
+/// Where a run stands between two steps; with the parameters and the optimizer state, everything that a resumed run
+/// needs to end with the same bytes. Random numbers are counter-based, so the step is their whole state.
+struct TrainingState {
+  std::int64_t step = 0;     // steps done
+  std::int64_t epoch = 0;    // of the next batch
+  std::int64_t batch = 0;    // next batch within the epoch
+  TaskLosses window_losses;  // summed since the last logging step
+  std::int64_t window_steps = 0;
+  std::optional<double> best_metric;  // early stopping
+  std::int64_t evaluations_without_improvement = 0;
+  bool stopped_early = false;
+  double train_seconds = 0.0;
+};
+
+void save_checkpoint(const std::string& path, const TrainingState& state, const Parameters& parameters,
+                     const ModelOptimizer& optimizer, const MetricsCollector& progressive);
+/// Throws Error (data) when the file is damaged or belongs to another model.
+[[nodiscard]] TrainingState load_checkpoint(const std::string& path, Parameters& parameters, ModelOptimizer& optimizer,
+                                            MetricsCollector& progressive);
+
+/// The finished model alone, with the training statistics of the dense columns.
+void save_model(const std::string& path, const Parameters& parameters);
+void load_model(const std::string& path, Parameters& parameters);
+/// The dense columns' normalisation, as saved with the model.
+[[nodiscard]] std::vector<DenseInput> load_normalisation(const std::string& path);
+
+}  // namespace esmm

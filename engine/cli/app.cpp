@@ -1,0 +1,273 @@
+#include "engine/cli/app.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <deque>
+#include <filesystem>
+#include <new>
+
+#include "engine/cli/command.hpp"
+#include "engine/cli/logging.hpp"
+#include "engine/commands.hpp"
+#include "engine/config_options.hpp"
+#include "kernels/error.hpp"
+
+namespace esmm {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kDataRemedy =
+    "Give a packed dataset, an Ali-CCP directory, or a .csv, .tsv or .txt log; esmm_gpu synth makes one.";
+constexpr const char* kRunRemedy = "Give the directory of a run that esmm_gpu train made.";
+
+/// Resolves the options of Config and puts those that every command shares into effect.
+Config start(const std::vector<FlagValue>& flags, const std::string& file = {}) {
+  Config config = resolve_config(file, flags);
+  start_logging(config.log_level);
+  if (config.device.starts_with("cuda")) {
+    throw device_error("--device {}: this build has no CUDA backend. Use --device cpu.", config.device);
+  }
+  return config;
+}
+
+bool same_path(const std::string& a, const std::string& b) {
+  return fs::weakly_canonical(a) == fs::weakly_canonical(b);
+}
+
+// ---- train ----------------------------------------------------------------------------------------------------------
+
+void resume_training(const Command& command) {
+  const std::string run = command.get("--resume");
+  const std::string file = (fs::path(run) / "config.toml").string();
+  if (!fs::exists(file)) {
+    throw usage_error("--resume {}: there is no config.toml in it. {}", run, kRunRemedy);
+  }
+  if (command.given("--config")) throw usage_error("--config: cannot be given with --resume. The run has its own.");
+  const Config saved = resolve_config(file, {});
+  std::vector<FlagValue> changes;
+  for (const FlagValue& given : command.config_values()) {
+    const bool changeable =
+        given.flag == "epochs" || given.flag == "device" || given.flag == "threads" || given.flag == "log-level";
+    const bool repeated = (given.flag == "out" && same_path(given.value, run)) ||
+                          (given.flag == "data" && same_path(given.value, saved.data));
+    if (changeable) {
+      changes.push_back(given);
+    } else if (!repeated) {
+      throw usage_error("--{}: cannot change with --resume, only --epochs, --device, --threads and --log-level can. {}",
+                        given.flag, "Leave it out, or start a new run.");
+    }
+  }
+  Config config = start(changes, file);
+  config.out = run;
+  train_command(config, run);
+}
+
+void train(const Command& command) {
+  if (command.given("--resume")) return resume_training(command);
+  const Config config = start(command.config_values(), command.get("--config"));
+  if (config.data.empty()) throw usage_error("train: --data is needed. {}", kDataRemedy);
+  train_command(config, {});
+}
+
+void add_train(Command& command) {
+  command.flag("config", "FILE.toml", "read options from this file; flags win");
+  command.flag("resume", "RUN", "continue this run from its last checkpoint");
+  command.all_config_flags();
+  command.run = train;
+}
+
+// ---- The other commands ---------------------------------------------------------------------------------------------
+
+void add_synth(Command& command) {
+  command.config_flag("out", "directory to write the log to", "DIR");
+  command.flag("rows", "N", "impressions per half [100000]");
+  command.flag("users", "N", "users (common rows) per half; else one per 58 impressions");
+  command.flag("profile", joined(choices(SynthProfile{})),
+               "click and conversion rates near 10 %, or the real ones [small]");
+  command.common_flags();
+  command.run = [](const Command& given) {
+    const Config config = start(given.config_values());
+    SynthOptions options;
+    options.out = given.require("--out", "Give the directory to create.");
+    options.seed = config.seed;
+    options.threads = config.threads;
+    if (given.given("--rows")) parse_value(given.get("--rows"), "--rows", options.rows);
+    if (given.given("--users")) parse_value(given.get("--users"), "--users", options.users);
+    if (given.given("--profile")) parse_value(given.get("--profile"), "--profile", options.profile);
+    synth_command(options);
+  };
+}
+
+void add_convert(Command& command) {
+  command.config_flag("data", "raw log to pack: an Ali-CCP directory, .csv, .tsv or .txt (also .gz, .zst)");
+  command.config_flag("out", "directory to create", "DIR");
+  for (const char* flag : {"schema", "vocab", "min-count", "encoding", "buckets", "on-bad-row", "on-contradiction"}) {
+    command.config_flag(flag);
+  }
+  command.toggle("json", "print the report as JSON");
+  command.common_flags();
+  command.run = [](const Command& given) {
+    const Config config = start(given.config_values());
+    static_cast<void>(given.require("--data", kDataRemedy));
+    static_cast<void>(given.require("--out", "Give the directory to create."));
+    convert_command({.data = config.data,
+                     .out = config.out,
+                     .schema = config.schema,
+                     .vocab = config.vocab,
+                     .min_count = config.min_count,
+                     .encoding = config.encoding,
+                     .buckets = config.buckets,
+                     .on_bad_row = config.on_bad_row,
+                     .on_contradiction = config.on_contradiction,
+                     .threads = config.threads,
+                     .json = given.given("--json")});
+  };
+}
+
+void add_inspect(Command& command) {
+  command.positional("path", "a packed dataset, a vocabulary or a run");
+  command.toggle("json", "print the report as JSON");
+  command.common_flags();
+  command.run = [](const Command& given) {
+    static_cast<void>(start(given.config_values()));
+    inspect_command({.path = given.require("path", "Give a packed dataset, a vocab/ directory or a run."),
+                     .json = given.given("--json")});
+  };
+}
+
+void add_eval(Command& command) {
+  command.flag("run", "RUN", "the run whose model to evaluate");
+  command.config_flag("data", "data to evaluate on; of a directory with both halves the test half");
+  command.flag("truth", "FILE", "truth_test.csv of esmm_gpu synth: adds entire_space_cvr_auc");
+  command.toggle("json", "print the metrics as JSON");
+  command.config_flag("on-bad-row");
+  command.config_flag("on-contradiction");
+  command.common_flags();
+  command.run = [](const Command& given) {
+    const Config config = start(given.config_values());
+    eval_command({.run = given.require("--run", kRunRemedy),
+                  .data = given.require("--data", kDataRemedy),
+                  .truth = given.get("--truth"),
+                  .json = given.given("--json"),
+                  .on_bad_row = config.on_bad_row,
+                  .on_contradiction = config.on_contradiction,
+                  .device = config.device,
+                  .threads = config.threads});
+  };
+}
+
+void add_predict(Command& command) {
+  command.flag("run", "RUN", "the run whose model to use");
+  command.config_flag("data", "impressions to predict; labels are not needed");
+  command.config_flag("out", "file to write: sample_id,pctr,pcvr,pctcvr in input order", "FILE.csv");
+  command.config_flag("on-bad-row");
+  command.common_flags();
+  command.run = [](const Command& given) {
+    const Config config = start(given.config_values());
+    predict_command({.run = given.require("--run", kRunRemedy),
+                     .data = given.require("--data", kDataRemedy),
+                     .out = given.require("--out", "Give the .csv file to write."),
+                     .on_bad_row = config.on_bad_row,
+                     .device = config.device,
+                     .threads = config.threads});
+  };
+}
+
+void add_export(Command& command) {
+  command.flag("run", "RUN", "the run whose model to export");
+  command.flag("format", "onnx", "format of the file");
+  command.config_flag("out", "file to write", "FILE");
+  command.common_flags();
+  command.run = [](const Command&) {
+    throw usage_error(
+        "export: not available in this version. model.safetensors in the run holds the towers and tables.");
+  };
+}
+
+/// Holds the commands' order in --help.
+std::deque<Command> make_commands(CLI::App& program) {
+  std::deque<Command> commands;
+  const auto add = [&](const char* name, const char* purpose, void (*add_flags)(Command&)) {
+    add_flags(commands.emplace_back(program, name, purpose));
+  };
+  add("synth", "Make a click log from a hidden world in which the true rates are known.", add_synth);
+  add("convert", "Pack a raw log, so that training reads it fast.", add_convert);
+  add("inspect", "Say what a packed dataset, a vocabulary or a run holds; warn of leaks.", add_inspect);
+  add("train", "Train a model.", add_train);
+  add("eval", "Compute the metrics of a trained model.", add_eval);
+  add("predict", "Write pCTR, pCVR and pCTCVR of every impression.", add_predict);
+  add("export", "Export a model for serving.", add_export);
+  return commands;
+}
+
+void no_command(const std::vector<std::string>& rest, const std::deque<Command>& commands) {
+  std::vector<std::string> names{"--help", "--version"};
+  for (const Command& command : commands) names.push_back(command.name());
+  const std::string all = fmt::format("{}", fmt::join(names.begin() + 2, names.end(), ", "));
+  if (rest.empty()) throw usage_error("no command. Give one of {}; esmm_gpu --help describes them.", all);
+  const std::string near = nearest(rest.front(), names);
+  throw usage_error("no such command: {}. {}", rest.front(),
+                    near.empty() ? fmt::format("Give one of {}.", all) : fmt::format("Did you mean {}?", near));
+}
+
+void dispatch(int argc, char** argv) {
+  CLI::App program{"Trains ESMM (arXiv:1804.07931): pCTR and pCVR over the entire space of impressions.", "esmm_gpu"};
+  program.set_version_flag("--version", "esmm_gpu " ESMM_VERSION);
+  program.require_subcommand(0, 1);
+  program.allow_extras();
+  program.get_formatter()->column_width(36);
+  program.footer("esmm_gpu COMMAND --help lists the flags of a command. docs/cli.md describes them all.");
+  const std::deque<Command> commands = make_commands(program);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::CallForVersion& version) {
+    return print_result(fmt::format("{}\n", version.what()));
+  } catch (const CLI::CallForHelp&) {
+    return print_result(program.help());
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string text = error.what();
+    throw usage_error("{}: give it once, with one value.", text.substr(0, text.find(':')));
+  } catch (const CLI::ParseError& error) {
+    throw usage_error("{}. See esmm_gpu --help.", error.what());
+  }
+  const auto chosen = std::find_if(commands.begin(), commands.end(), [](const Command& c) { return c.chosen(); });
+  if (chosen == commands.end()) return no_command(program.remaining(), commands);
+  chosen->check_unknown();
+  chosen->run(*chosen);
+}
+
+int fail(ExitCode code, std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  draw_status_line({});
+  fmt::memory_buffer line;
+  fmt::format_to(fmt::appender(line), "esmm_gpu: {}\n", message);
+  static_cast<void>(std::fwrite(line.data(), 1, line.size(), stderr));
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then an error of one write, not the end of the program
+  try {
+    start_logging("info");
+    dispatch(argc, argv);
+    return static_cast<int>(ExitCode::ok);
+  } catch (const Error& error) {
+    return fail(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(ExitCode::device,
+                "out of memory. Lower --batch-size, --dim, --window-mb or --threads, or raise --min-count.");
+  } catch (const fs::filesystem_error& error) {
+    return fail(ExitCode::io, fmt::format("{}: {}.", error.path1().string(), error.code().message()));
+  } catch (const std::exception& error) {
+    return fail(ExitCode::internal, fmt::format("internal error: {}", error.what()));
+  }
+}
+
+}  // namespace esmm

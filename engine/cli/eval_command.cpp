@@ -1,0 +1,94 @@
+#include <spdlog/spdlog.h>
+#include <nlohmann/json.hpp>
+
+#include "engine/cli/logging.hpp"
+#include "engine/commands.hpp"
+#include "engine/device.hpp"
+#include "engine/evaluator.hpp"
+#include "engine/interrupt.hpp"
+#include "engine/report.hpp"
+#include "engine/run_model.hpp"
+#include "engine/truth.hpp"
+#include "kernels/error.hpp"
+#include "kernels/loss_math.hpp"
+
+namespace esmm {
+
+namespace {
+
+/// Collects what can only be measured against a known world: the entire-space CVR AUC, and the AUCs that the true
+/// probabilities themselves reach (Bayes), which no model can pass but by chance.
+class TruthCollector {
+ public:
+  TruthCollector(const Truth& truth, const std::string& path) : truth_(truth), path_(path) {}
+
+  void add(const HostBatch& batch, MatrixView<const float> logits) {
+    for (std::int64_t r = 0; r < logits.rows; ++r) {
+      const auto i = static_cast<std::size_t>(r);
+      const std::string id(batch.sample_id[i]);
+      const auto found = truth_.find(id);
+      if (found == truth_.end())
+        throw data_error("{}: has no row for sample_id {}. Is it this log's truth?", path_, id);
+      const TruthRow& row = found->second;
+      pcvr_.push_back(sigmoid(logits(r, 1)));
+      if_clicked_.push_back(row.conversion_if_clicked ? 1 : 0);
+      true_pctr_.push_back(row.pctr);
+      true_pcvr_.push_back(row.pcvr);
+      true_pctcvr_.push_back(row.pctr * row.pcvr);
+      click_.push_back(batch.click[i]);
+      converted_.push_back(batch.click[i] & batch.conversion[i]);
+      if (batch.click[i] == 0) continue;
+      clicked_pcvr_.push_back(row.pcvr);
+      clicked_conversion_.push_back(batch.conversion[i]);
+    }
+  }
+
+  void finish(Backend& backend, Metrics& metrics) const {
+    metrics.values.emplace_back("entire_space_cvr_auc", auc(backend, pcvr_, if_clicked_));
+    metrics.values.emplace_back("bayes_ctr_auc", auc(backend, true_pctr_, click_));
+    metrics.values.emplace_back("bayes_cvr_auc", auc(backend, clicked_pcvr_, clicked_conversion_));
+    metrics.values.emplace_back("bayes_ctcvr_auc", auc(backend, true_pctcvr_, converted_));
+    metrics.values.emplace_back("bayes_entire_space_cvr_auc", auc(backend, true_pcvr_, if_clicked_));
+  }
+
+ private:
+  const Truth& truth_;
+  std::string path_;
+  std::vector<float> pcvr_, true_pctr_, true_pcvr_, true_pctcvr_, clicked_pcvr_;
+  std::vector<std::uint8_t> if_clicked_, click_, converted_, clicked_conversion_;
+};
+
+Metrics evaluate_with_truth(Backend& backend, const Model& model, std::shared_ptr<const PackedDataset> dataset,
+                            const std::string& truth_path) {
+  const Truth truth = load_truth(truth_path);
+  MetricsCollector collector;
+  TruthCollector against_truth(truth, truth_path);
+  ScoringOptions options;
+  options.with_sample_ids = true;
+  score(backend, model, std::move(dataset), options, [&](const HostBatch& batch, MatrixView<const float> logits) {
+    collector.add(logits, batch.click, batch.conversion);
+    against_truth.add(batch, logits);
+  });
+  Metrics metrics = collector.result(backend);
+  against_truth.finish(backend, metrics);
+  return metrics;
+}
+
+}  // namespace
+
+void eval_command(const EvalOptions& options) {
+  install_interrupt_handlers();
+  const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads);
+  const RunModel run = load_run(*backend, options.run);
+  const std::shared_ptr<const PackedDataset> dataset =
+      open_for_run(run, options.data, true, options.on_bad_row, options.on_contradiction, options.threads);
+  if (!dataset->labelled()) {
+    throw data_error("{}: has no labels, so there is nothing to evaluate. Use esmm_gpu predict.", options.data);
+  }
+  const Metrics metrics = options.truth.empty() ? evaluate(*backend, run.model(), dataset, {})
+                                                : evaluate_with_truth(*backend, run.model(), dataset, options.truth);
+  for (const std::string& warning : metric_warnings(options.data, metrics)) spdlog::warn("{}", warning);
+  print_result(options.json ? metrics_json(metrics).dump(2) + "\n" : metrics_table({{"value", metrics}}));
+}
+
+}  // namespace esmm

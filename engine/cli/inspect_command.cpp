@@ -1,0 +1,149 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/cli/dataset_report.hpp"
+#include "engine/cli/logging.hpp"
+#include "engine/cli/text_table.hpp"
+#include "engine/commands.hpp"
+#include "engine/leaks.hpp"
+#include "engine/run_directory.hpp"
+#include "io/packed.hpp"
+#include "kernels/error.hpp"
+
+namespace esmm {
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+/// What `inspect` found out: the same for people and for scripts.
+struct Report {
+  std::string text;
+  ordered_json json;
+};
+
+// ---- Packed datasets ------------------------------------------------------------------------------------------------
+
+std::vector<std::string> dataset_warnings(const PackedDataset& dataset, const std::vector<Leak>& leaks) {
+  std::vector<std::string> warnings;
+  for (const Leak& leak : leaks) {
+    warnings.push_back(
+        fmt::format("{}: feature {} alone tells the {} (AUC {:.3f}): probably a leak. Leave it out, unless it is known "
+                    "before the impression.",
+                    dataset.path(), leak.feature, leak.target, leak.auc));
+  }
+  const DatasetStatistics& s = dataset.statistics();
+  if (const std::uint64_t kept = s.contradictions - s.contradictions_dropped; kept > 0) {
+    warnings.push_back(fmt::format(
+        "{}: {} impressions convert without a click. Pack again with --on-contradiction drop.", dataset.path(), kept));
+  }
+  return warnings;
+}
+
+Report inspect_dataset(const std::string& path) {
+  const auto dataset = PackedDataset::open(path);
+  const std::vector<Leak> leaks = find_leaks(*dataset);
+  Report report{dataset_text(*dataset), dataset_json(*dataset)};
+  report.json["leaks"] = ordered_json::array();
+  for (const Leak& leak : leaks) {
+    report.json["leaks"].push_back({{"feature", leak.feature}, {"target", leak.target}, {"auc", leak.auc}});
+  }
+  for (const std::string& warning : dataset_warnings(*dataset, leaks)) spdlog::warn("{}", warning);
+  return report;
+}
+
+Report inspect_halves(const std::string& path) {
+  Report report;
+  report.json["datasets"] = ordered_json::array();
+  for (const char* half : {"train", "test"}) {
+    const fs::path directory = fs::path(path) / half;
+    if (!fs::exists(directory)) continue;
+    Report one = inspect_dataset(directory.string());
+    report.text += (report.text.empty() ? "" : "\n") + one.text;
+    report.json["datasets"].push_back(std::move(one.json));
+  }
+  return report;
+}
+
+// ---- Runs -----------------------------------------------------------------------------------------------------------
+
+/// summary.json, or null before the run has finished.
+ordered_json read_summary(const std::string& path) {
+  const std::string file = path + "/summary.json";
+  if (!fs::exists(file)) return nullptr;
+  std::ifstream in(file);
+  ordered_json summary = ordered_json::parse(in, nullptr, /*allow_exceptions=*/false);
+  if (!summary.is_object()) throw data_error("{}: is not a JSON object. Train again, or remove it.", file);
+  return summary;
+}
+
+std::string scalar_text(const ordered_json& value) {
+  if (value.is_number_float()) return fmt::format("{:.5g}", value.get<double>());
+  if (value.is_null()) return "undefined";
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+std::string summary_text(const ordered_json& summary) {
+  if (summary.is_null()) return "not finished: there is no summary.json yet\n";
+  std::string text;
+  for (const auto& [key, value] : summary.items()) {
+    if (!value.is_structured()) text += fmt::format("  {:<20}{}\n", key, scalar_text(value));
+  }
+  for (const auto& [split, metrics] : summary.value("metrics", ordered_json::object()).items()) {
+    TextTable table({split, "value"});
+    for (const auto& [metric, value] : metrics.items()) table.add({metric, scalar_text(value)});
+    text += fmt::format("\n{}", table.str());
+  }
+  return text;
+}
+
+Report inspect_run(const std::string& path) {
+  const RunDirectory run = RunDirectory::open(path);
+  const Config config = run.config();
+  const ordered_json summary = read_summary(path);
+  const std::vector<std::int64_t> steps = run.checkpoints();
+  std::string text = fmt::format("run {}\n\n{}", path, summary_text(summary));
+  text +=
+      fmt::format("\ncheckpoints at steps: {}\n", steps.empty() ? "none" : fmt::format("{}", fmt::join(steps, ", ")));
+  text += fmt::format("\n{}", to_toml(config));
+  Report report{std::move(text),
+                {{"path", path}, {"config", to_toml(config)}, {"summary", summary}, {"checkpoints", steps}}};
+  if (fs::exists(fs::path(path) / "vocab")) {
+    const auto vocabulary = run.vocabulary();
+    report.text += fmt::format("\n{}", vocabulary_text(*vocabulary));
+    report.json["vocabulary"] = vocabulary_json(*vocabulary);
+  }
+  return report;
+}
+
+Report inspect_path(const std::string& path) {
+  const fs::path directory(path);
+  if (fs::exists(directory / "config.toml")) return inspect_run(path);
+  if (fs::exists(directory / "vocabulary.json")) {
+    const auto vocabulary = Vocabulary::load(path);
+    return {vocabulary_text(*vocabulary), vocabulary_json(*vocabulary)};
+  }
+  switch (classify_path(path)) {
+    case PathKind::packed:
+      return inspect_dataset(path);
+    case PathKind::packed_halves:
+      return inspect_halves(path);
+    default:
+      break;
+  }
+  throw usage_error("inspect {}: is a raw log. Pack it first: esmm_gpu convert --data {} --out DIR.", path, path);
+}
+
+}  // namespace
+
+void inspect_command(const InspectOptions& options) {
+  const Report report = inspect_path(options.path);
+  print_result(options.json ? report.json.dump(2) + "\n" : report.text);
+}
+
+}  // namespace esmm

@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "engine/commands.hpp"
+#include "engine/device.hpp"
+#include "engine/evaluator.hpp"
+#include "engine/interrupt.hpp"
+#include "engine/run_model.hpp"
+#include "io/file.hpp"
+#include "kernels/loss_math.hpp"
+
+namespace esmm {
+
+namespace {
+
+/// Predictions in the order of the input: batches arrive in storage order and say where they belong.
+struct Predictions {
+  explicit Predictions(std::size_t impressions) : logits(2 * impressions), arrival(impressions) {}
+
+  void add(const HostBatch& batch, MatrixView<const float> batch_logits) {
+    for (std::int64_t r = 0; r < batch_logits.rows; ++r) {
+      const auto place = static_cast<std::size_t>(batch.input_index[static_cast<std::size_t>(r)]);
+      logits[2 * place] = batch_logits(r, 0);
+      logits[2 * place + 1] = batch_logits(r, 1);
+      arrival[place] = sample_id.size();
+      sample_id.push_back(batch.sample_id[static_cast<std::size_t>(r)]);
+    }
+  }
+
+  std::vector<float> logits;           // [n, 2]
+  std::vector<std::uint64_t> arrival;  // [n] index into sample_id
+  StringColumn sample_id;
+};
+
+void write_csv(const Predictions& predictions, const std::string& path) {
+  constexpr std::size_t kFlushBytes = 1 << 20;
+  StagedFile out(path);
+  fmt::memory_buffer text;
+  const auto flush = [&] {
+    out.append(std::as_bytes(std::span(text.data(), text.size())));
+    text.clear();
+  };
+  fmt::format_to(std::back_inserter(text), "sample_id,pctr,pcvr,pctcvr\n");
+  for (std::size_t i = 0; i < predictions.arrival.size(); ++i) {
+    const float pctr = sigmoid(predictions.logits[2 * i]), pcvr = sigmoid(predictions.logits[2 * i + 1]);
+    // "{}" of a float is the shortest text that reads back as the same float.
+    fmt::format_to(std::back_inserter(text), "{},{},{},{}\n", predictions.sample_id[predictions.arrival[i]], pctr, pcvr,
+                   pctr * pcvr);
+    if (text.size() > kFlushBytes) flush();
+  }
+  flush();
+  out.commit();
+}
+
+}  // namespace
+
+void predict_command(const PredictOptions& options) {
+  install_interrupt_handlers();
+  const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads);
+  const RunModel run = load_run(*backend, options.run);
+  // Contradictions are kept: predict never drops a row.
+  const std::shared_ptr<const PackedDataset> dataset =
+      open_for_run(run, options.data, false, options.on_bad_row, OnContradiction::keep, options.threads);
+  Predictions predictions(dataset->statistics().impressions);
+  ScoringOptions scoring;
+  scoring.with_sample_ids = true;
+  score(*backend, run.model(), dataset, scoring,
+        [&](const HostBatch& batch, MatrixView<const float> logits) { predictions.add(batch, logits); });
+  write_csv(predictions, options.out);
+  spdlog::info("wrote {} predictions to {}", predictions.arrival.size(), options.out);
+}
+
+}  // namespace esmm

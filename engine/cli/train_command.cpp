@@ -1,0 +1,158 @@
+#include <spdlog/spdlog.h>
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "engine/cli/logging.hpp"
+#include "engine/cli/progress.hpp"
+#include "engine/commands.hpp"
+#include "engine/config_options.hpp"
+#include "engine/datasets.hpp"
+#include "engine/device.hpp"
+#include "engine/interrupt.hpp"
+#include "engine/report.hpp"
+#include "engine/training_run.hpp"
+#include "kernels/error.hpp"
+
+namespace esmm {
+
+namespace {
+
+std::string default_run_path(const Config& config) {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y%m%d-%H%M%S", &local);
+  return fmt::format("runs/{}-{}", text, name_of(config.model));
+}
+
+struct Datasets {
+  std::shared_ptr<const PackedDataset> train, valid;  // valid may be null
+};
+
+Datasets open_datasets(const Config& config, const RunDirectory& directory, bool has_run) {
+  DatasetRequest request;
+  request.path = config.data;
+  request.half = Half::train;
+  request.cache_directory = directory.cache_directory();
+  if (!config.schema.empty()) request.schema = std::make_shared<const Schema>(load_schema(config.schema));
+  if (!config.vocab.empty()) request.pack.vocabulary = load_any_vocabulary(config.vocab);
+  request.pack.min_count = config.min_count;
+  request.pack.encoding = config.encoding;
+  request.pack.buckets = config.buckets;
+  request.pack.on_bad_row = config.on_bad_row;
+  request.pack.on_contradiction = config.on_contradiction;
+  request.pack.threads = config.threads;
+
+  Datasets datasets;
+  datasets.train = open_dataset(request);
+  if (!datasets.train->labelled()) throw data_error("{}: has no labels to train on.", config.data);
+  if (has_run && directory.vocabulary()->hash() != datasets.train->vocabulary_hash()) {
+    throw data_error("{}: is no longer the data that {} was trained on (its vocabulary differs).", config.data,
+                     directory.path());
+  }
+  const bool own_test_half = config.valid.empty() && has_test_half(config.data);
+  if (config.valid.empty() && !own_test_half) return datasets;
+  request.path = own_test_half ? config.data : config.valid;
+  request.half = has_test_half(request.path) ? Half::test : Half::train;
+  request.schema = std::make_shared<const Schema>(datasets.train->schema());
+  request.pack.vocabulary = datasets.train->vocabulary();
+  datasets.valid = open_dataset(request);
+  return datasets;
+}
+
+nlohmann::ordered_json summary(const Config& config, const std::string& device, const TrainingRun& run,
+                               const TrainingResult& result) {
+  nlohmann::ordered_json metrics{{"train", metrics_json(result.train)}};
+  if (result.valid) metrics["valid"] = metrics_json(*result.valid);
+  const double seconds = result.state.train_seconds;
+  return {{"model", name_of(config.model)},
+          {"device", device},
+          {"precision", name_of(config.precision)},
+          {"rows", result.rows},
+          {"epochs", result.state.epoch},
+          {"steps", result.state.step},
+          {"stopped_early", result.state.stopped_early},
+          {"train_seconds", seconds},
+          {"samples_per_second", seconds > 0 ? static_cast<double>(result.rows) / seconds : 0.0},
+          {"parameters", run.parameters().count()},
+          {"metrics", metrics}};
+}
+
+TrainingObserver observe(Progress& progress) {
+  TrainingObserver observer;
+  observer.on_step = [&progress, seen = std::uint64_t{0}](std::int64_t, std::int64_t impressions, double loss) mutable {
+    seen += static_cast<std::uint64_t>(impressions);
+    progress.update(seen, fmt::format("loss {:.5f}", loss));
+  };
+  observer.on_log = [&progress](const std::string& line) {
+    progress.note(fmt::format("{}  {} rows/s", line, short_number(progress.rate())));
+  };
+  observer.on_metrics = [](const std::string& split, const Metrics& metrics) {
+    std::string line = split + ":";
+    for (const std::string name : {"ctr_auc", "cvr_auc", "ctcvr_auc"}) {
+      const auto value = metrics.value(name);
+      line += value ? fmt::format("  {} {:.5f}", name, *value) : fmt::format("  {} undefined", name);
+    }
+    spdlog::info("{}", line);
+  };
+  observer.on_warning = [](const std::string& warning) { spdlog::warn("{}", warning); };
+  return observer;
+}
+
+void finish(const Config& config, const RunDirectory& directory, const Backend& backend, const TrainingRun& run,
+            const TrainingResult& result) {
+  directory.write_summary(summary(config, backend.name(), run, result).dump(2) + "\n");
+  std::vector<std::pair<std::string, Metrics>> splits{{"train", result.train}};
+  if (result.valid) splits.emplace_back("valid", *result.valid);
+  for (const auto& [split, metrics] : splits) {
+    for (const std::string& warning : metric_warnings(split, metrics)) spdlog::warn("{}", warning);
+  }
+  const double seconds = result.state.train_seconds;
+  print_result(fmt::format("{}\ntrained {} rows in {:.1f} s ({} rows/s); the run is in {}\n", metrics_table(splits),
+                           result.rows, seconds, short_number(static_cast<double>(result.rows) / seconds),
+                           directory.path()));
+}
+
+}  // namespace
+
+void train_command(const Config& given, const std::string& resume) {
+  Config config = given;
+  const std::unique_ptr<Backend> backend = make_backend(config.device, config.threads);
+  if (config.precision == Precision::bf16) {
+    throw usage_error("--precision bf16: not available on the CPU backend yet. Use --precision fp32.");
+  }
+  if (resume.empty() && config.out.empty()) config.out = default_run_path(config);
+  const RunDirectory directory = resume.empty() ? RunDirectory::create(config.out) : RunDirectory::open(resume);
+
+  install_interrupt_handlers();
+  const Datasets data = open_datasets(config, directory, !resume.empty());
+  const std::shared_ptr<const Vocabulary> vocabulary = data.train->vocabulary();
+  const ModelSpec spec =
+      make_model_spec(config, data.train->schema(), *vocabulary, normalisation(data.train->statistics().dense));
+  check_memory(training_bytes(spec, config) + (config.window_mb << 20), "training");
+  if (resume.empty()) directory.write_setup(config, spec.schema, *vocabulary);
+
+  Progress progress("train", 0, "rows");
+  TrainingRun run(*backend, config, spec, directory, data.train, data.valid, observe(progress));
+  spdlog::info("training {} on {}: {} impressions, {} embedding rows, {} parameters, {} steps", name_of(config.model),
+               backend->name(), data.train->statistics().impressions, spec.arena_rows(), run.parameters().count(),
+               run.total_steps());
+  if (!resume.empty()) {
+    const std::vector<std::int64_t> steps = directory.checkpoints();
+    if (steps.empty()) throw data_error("{}: has no checkpoint to resume from. Start anew with another --out.", resume);
+    run.resume(directory.checkpoint_path(steps.back()));
+    spdlog::info("resuming from {}", directory.checkpoint_path(steps.back()));
+  }
+  const TrainingResult result = run.run();
+  if (result.interrupted) {
+    throw Error(ExitCode::interrupted,
+                fmt::format("interrupted at step {}; a checkpoint was written. Continue: esmm_gpu train --resume {}",
+                            result.state.step, directory.path()));
+  }
+  finish(config, directory, *backend, run, result);
+}
+
+}  // namespace esmm

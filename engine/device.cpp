@@ -1,0 +1,42 @@
+#include "engine/device.hpp"
+
+#include <fstream>
+
+#include "kernels/error.hpp"
+
+namespace esmm {
+
+std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
+  if (device == "auto" || device == "cpu") return make_cpu_backend(threads);
+  if (device == "cuda" || device.starts_with("cuda:")) {
+    throw device_error("--device {}: this build has no CUDA backend. Use --device cpu.", device);
+  }
+  throw usage_error("--device {}: unknown device. Use auto, cpu, cuda or cuda:N.", device);
+}
+
+namespace {
+
+/// What the kernel believes can be allocated without swapping; 0 when it does not say.
+std::int64_t available_memory() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key, unit;
+  std::int64_t kilobytes = 0;
+  while (meminfo >> key >> kilobytes) {
+    if (key == "MemAvailable:") return kilobytes * 1024;
+    std::getline(meminfo, unit);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void check_memory(std::int64_t bytes, const std::string& what) {
+  const std::int64_t available = available_memory();
+  if (available == 0 || bytes <= available) return;
+  throw device_error(
+      "{} needs about {:.1f} GB and {:.1f} GB are free. Lower --dim or --batch-size, raise --min-count, choose an "
+      "optimizer with less state (sgd, rowwise_adagrad), or lower --window-mb.",
+      what, static_cast<double>(bytes) * 1e-9, static_cast<double>(available) * 1e-9);
+}
+
+}  // namespace esmm

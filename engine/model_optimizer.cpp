@@ -1,0 +1,107 @@
+#include "engine/model_optimizer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/schedule.hpp"
+
+namespace esmm {
+
+namespace {
+
+MatrixView<const float> as_row(std::span<const float> values) {
+  const auto size = static_cast<std::int64_t>(values.size());
+  return {values.data(), 1, size};
+}
+MatrixView<float> as_row(std::span<float> values) {
+  const auto size = static_cast<std::int64_t>(values.size());
+  return {values.data(), 1, size};
+}
+StridedTensor vector_tensor(const char* name, const Buffer<float>& values) {
+  return {name, values.data(), 1, values.size(), values.size(), {values.size()}};
+}
+
+}  // namespace
+
+ModelOptimizer::ModelOptimizer(Backend& backend, const Config& config, const ModelSpec& spec, std::int64_t total_steps)
+    : config_(config),
+      total_steps_(total_steps),
+      state_columns_(state_width(config.optimizer, spec.dim)),
+      state_stride_(backend.memory().row_stride(state_columns_)),
+      rows_(spec.arena_rows()),
+      table_state_(backend.memory(), rows_ * state_stride_),
+      sorted_(backend.make_sorted_ids()) {
+  const OptimizerKind kind = tower_optimizer(config);
+  const TowerParameters shape_only(backend.memory(), spec.towers);
+  const auto weights = static_cast<std::int64_t>(shape_only.weights().size());
+  const auto offsets = static_cast<std::int64_t>(shape_only.offsets().size());
+  weight_state_ = Buffer<float>(backend.memory(), state_width(kind, weights));
+  offset_state_ = Buffer<float>(backend.memory(), state_width(kind, offsets));
+  initialise_state(backend, optimizer_config(config, config.optimizer),
+                   {table_state_.data(), rows_, state_columns_, state_stride_}, spec.dim);
+  initialise_state(backend, optimizer_config(config, kind), as_row(weight_state_.span()), weights);
+  initialise_state(backend, optimizer_config(config, kind), as_row(offset_state_.span()), offsets);
+}
+
+float ModelOptimizer::learning_rate(std::int64_t step) const {
+  return static_cast<float>(static_cast<double>(config_.lr) * schedule_factor(config_, step, total_steps_));
+}
+
+OptimizerStep ModelOptimizer::plan(OptimizerKind kind, float rate, float l2, std::int64_t step, float scale) const {
+  const double factor = schedule_factor(config_, step, total_steps_);
+  return {optimizer_config(config_, kind), static_cast<float>(static_cast<double>(rate) * factor), scale, l2, step};
+}
+
+float ModelOptimizer::clipping_scale(Backend& backend, const Gradients& gradients, const SparseGradient* tables) const {
+  double squared = squared_norm(backend, as_row(std::span<const float>(gradients.towers().flat())));
+  if (tables != nullptr) squared += squared_norm(backend, tables->values);
+  const double norm = std::sqrt(squared);
+  const double limit = static_cast<double>(config_.clip_norm);
+  return norm > limit ? static_cast<float>(limit / norm) : 1.0F;
+}
+
+void ModelOptimizer::apply(Backend& backend, const BatchView& batch, std::int64_t step, const Gradients& gradients,
+                           Parameters& parameters) {
+  const EmbeddingArena arena{parameters.tables(), {table_state_.data(), rows_, state_columns_, state_stride_}};
+  const MatrixView<const float> dsample = gradients.pooled_sample();
+  const MatrixView<const float> dcommon = gradients.pooled_common();
+  const bool clip = config_.clip_norm > 0;
+
+  sort_ids(backend, batch.sample, batch.common, *sorted_);
+  float scale = 1.0F;
+  if (clip && config_.clip_tables) {  // the norm needs every gradient before any row may move
+    const SparseGradient tables =
+        embedding_gradient(backend, *sorted_, batch.sample, batch.common, dsample, dcommon, arena.weights.cols);
+    scale = clipping_scale(backend, gradients, &tables);
+    update_rows(backend, tables, plan(config_.optimizer, config_.lr, config_.embedding_l2, step, scale), arena);
+  } else {
+    if (clip) scale = clipping_scale(backend, gradients, nullptr);
+    update_embeddings(backend, *sorted_, batch.sample, batch.common, dsample, dcommon,
+                      plan(config_.optimizer, config_.lr, config_.embedding_l2, step, 1.0F), arena);
+  }
+  update_towers(backend, step, scale, gradients, parameters);
+}
+
+void ModelOptimizer::update_towers(Backend& backend, std::int64_t step, float scale, const Gradients& gradients,
+                                   Parameters& parameters) {
+  const OptimizerKind kind = tower_optimizer(config_);
+  const float rate = config_.tower_lr.value_or(config_.lr);
+  update_dense(backend, parameters.towers().weights(), gradients.towers().weights(), weight_state_.span(),
+               plan(kind, rate, config_.tower_l2, step, scale));
+  update_dense(backend, parameters.towers().offsets(), gradients.towers().offsets(), offset_state_.span(),
+               plan(kind, rate, 0.0F, step, scale));
+}
+
+std::vector<StridedTensor> ModelOptimizer::tensors() const {
+  return {{"optimizer.tables", table_state_.data(), rows_, state_columns_, state_stride_, {rows_, state_columns_}},
+          vector_tensor("optimizer.tower_weights", weight_state_),
+          vector_tensor("optimizer.tower_offsets", offset_state_)};
+}
+
+void ModelOptimizer::load(const SafetensorsFile& file) {
+  for (const StridedTensor& tensor : tensors()) {
+    file.read(tensor.name, const_cast<float*>(tensor.data), tensor.rows, tensor.cols, tensor.stride);
+  }
+}
+
+}  // namespace esmm

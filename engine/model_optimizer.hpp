@@ -1,0 +1,41 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/config.hpp"
+#include "engine/model.hpp"
+
+namespace esmm {
+
+/// Moves all parameters of a model by one step: tables (touched rows only, fused with the gradient's reduction) and
+/// towers. Owns the optimizer state.
+class ModelOptimizer {
+ public:
+  ModelOptimizer(Backend& backend, const Config& config, const ModelSpec& spec, std::int64_t total_steps);
+
+  /// One update; `step` counts from 1. With clip_norm the gradient norm is read back, which synchronises; otherwise it
+  /// only enqueues.
+  void apply(Backend& backend, const BatchView& batch, std::int64_t step, const Gradients& gradients,
+             Parameters& parameters);
+  /// The tables' learning rate at `step`.
+  [[nodiscard]] float learning_rate(std::int64_t step) const;
+
+  /// Optimizer state for a checkpoint: "optimizer.tables" [V, S], "optimizer.tower_weights", "optimizer.tower_offsets".
+  [[nodiscard]] std::vector<StridedTensor> tensors() const;
+  void load(const SafetensorsFile& file);
+
+ private:
+  [[nodiscard]] OptimizerStep plan(OptimizerKind kind, float rate, float l2, std::int64_t step, float scale) const;
+  void update_towers(Backend& backend, std::int64_t step, float scale, const Gradients& gradients,
+                     Parameters& parameters);
+  [[nodiscard]] float clipping_scale(Backend& backend, const Gradients& gradients, const SparseGradient* tables) const;
+
+  Config config_;
+  std::int64_t total_steps_;
+  std::int64_t state_columns_, state_stride_, rows_;
+  Buffer<float> table_state_, weight_state_, offset_state_;
+  std::unique_ptr<SortedIds> sorted_;
+};
+
+}  // namespace esmm

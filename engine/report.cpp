@@ -1,0 +1,70 @@
+#include "engine/report.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "kernels/error.hpp"
+
+namespace esmm {
+
+nlohmann::ordered_json metrics_json(const Metrics& metrics) {
+  nlohmann::ordered_json json;
+  for (const auto& [name, value] : metrics.values) {
+    json[name] = value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+  }
+  json["impressions"] = metrics.impressions;
+  json["clicks"] = metrics.clicks;
+  json["conversions"] = metrics.conversions;
+  return json;
+}
+
+namespace {
+
+std::string space(const std::string& name) {
+  if (name.starts_with("bayes_")) return space(name.substr(6));
+  return name.starts_with("cvr_") ? "clicked impressions" : "all impressions";
+}
+
+std::string row(const std::string& name, const std::string& where, const std::vector<std::string>& cells) {
+  std::string line = fmt::format("{:<28}{:<22}", name, where);
+  for (const std::string& cell : cells) line += fmt::format("{:>14}", cell);
+  return line + "\n";
+}
+
+}  // namespace
+
+std::string metrics_table(const std::vector<std::pair<std::string, Metrics>>& splits) {
+  std::vector<std::string> heads, impressions, clicks, conversions, names;
+  for (const auto& [split, metrics] : splits) {
+    heads.push_back(split);
+    impressions.push_back(fmt::format("{}", metrics.impressions));
+    clicks.push_back(fmt::format("{}", metrics.clicks));
+    conversions.push_back(fmt::format("{}", metrics.conversions));
+    if (metrics.values.size() > names.size()) {
+      names.clear();
+      for (const auto& [name, value] : metrics.values) names.push_back(name);
+    }
+  }
+  std::string table = row("metric", "over", heads);
+  for (const std::string& name : names) {
+    std::vector<std::string> cells;
+    for (const auto& [split, metrics] : splits) {
+      const std::optional<double> value = metrics.value(name);
+      cells.push_back(value ? fmt::format("{:.5f}", *value) : "undefined");
+    }
+    table += row(name, space(name), cells);
+  }
+  return table + row("impressions", "", impressions) + row("clicks", "", clicks) + row("conversions", "", conversions);
+}
+
+std::vector<std::string> metric_warnings(const std::string& split, const Metrics& metrics) {
+  std::vector<std::string> warnings;
+  for (const auto& [name, value] : metrics.values) {
+    if (value) continue;
+    warnings.push_back(fmt::format("{} of {} is undefined: among {} impressions, {} clicks and {} conversions {}.",
+                                   name, split, metrics.impressions, metrics.clicks, metrics.conversions,
+                                   name.ends_with("_auc") ? "one class is missing" : "there is no positive"));
+  }
+  return warnings;
+}
+
+}  // namespace esmm

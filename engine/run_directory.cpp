@@ -1,0 +1,115 @@
+#include "engine/run_directory.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "io/file.hpp"
+#include "kernels/error.hpp"
+
+namespace esmm {
+
+namespace fs = std::filesystem;
+
+namespace {
+constexpr std::uint64_t kSmallFile = 1U << 20;
+constexpr std::string_view kCheckpointPrefix = "step-", kCheckpointSuffix = ".safetensors";
+}  // namespace
+
+RunDirectory RunDirectory::create(const std::string& path) {
+  if (fs::exists(fs::path(path) / "config.toml")) {
+    throw usage_error("{}: holds a run already. Choose another --out, or continue it with --resume {}.", path, path);
+  }
+  std::error_code error;
+  fs::create_directories(fs::path(path) / "checkpoints", error);
+  if (error) throw io_error("{}: cannot create the run directory: {}.", path, error.message());
+  return RunDirectory(path);
+}
+
+RunDirectory RunDirectory::open(const std::string& path) {
+  if (!fs::exists(fs::path(path) / "config.toml")) {
+    throw usage_error("{}: no run here (config.toml is missing). Name the directory that `esmm_gpu train` wrote.",
+                      path);
+  }
+  return RunDirectory(path);
+}
+
+void RunDirectory::write_setup(const Config& config, const Schema& schema, const Vocabulary& vocabulary) const {
+  vocabulary.save(path_ + "/vocab");
+  write_file(path_ + "/schema.toml", schema_to_toml(schema));
+  write_file(path_ + "/config.toml", to_toml(config));  // last: its presence makes this a run
+}
+
+Config RunDirectory::config() const {
+  Config config;
+  apply_toml(config, read_file(path_ + "/config.toml", kSmallFile), path_ + "/config.toml");
+  return config;
+}
+
+Schema RunDirectory::schema() const {
+  return load_schema(path_ + "/schema.toml");
+}
+std::shared_ptr<const Vocabulary> RunDirectory::vocabulary() const {
+  return Vocabulary::load(path_ + "/vocab");
+}
+
+std::string RunDirectory::cache_directory() const {
+  const fs::path run = fs::absolute(path_).lexically_normal();
+  const fs::path parent = run.has_filename() ? run.parent_path() : run.parent_path().parent_path();
+  return (parent / ".packed").string();
+}
+
+std::string RunDirectory::checkpoint_path(std::int64_t step) const {
+  return fmt::format("{}/checkpoints/{}{:010}{}", path_, kCheckpointPrefix, step, kCheckpointSuffix);
+}
+
+std::vector<std::int64_t> RunDirectory::checkpoints() const {
+  std::vector<std::int64_t> steps;
+  std::error_code error;
+  for (const auto& file : fs::directory_iterator(fs::path(path_) / "checkpoints", error)) {
+    const std::string name = file.path().filename().string();
+    if (!name.starts_with(kCheckpointPrefix) || !name.ends_with(kCheckpointSuffix)) continue;
+    const char* begin = name.data() + kCheckpointPrefix.size();
+    const char* end = name.data() + name.size() - kCheckpointSuffix.size();
+    std::int64_t step = 0;
+    if (std::from_chars(begin, end, step).ptr == end) steps.push_back(step);
+  }
+  std::ranges::sort(steps);
+  return steps;
+}
+
+void RunDirectory::prune_checkpoints(std::int64_t keep) const {
+  const std::vector<std::int64_t> steps = checkpoints();
+  for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < steps.size(); ++i) {
+    std::error_code ignored;  // a checkpoint too many harms nobody
+    fs::remove(checkpoint_path(steps[i]), ignored);
+  }
+}
+
+void RunDirectory::append_metrics(const std::string& json_line) const {
+  const std::string file = path_ + "/metrics.jsonl";
+  std::ofstream out(file, std::ios::app);
+  out << json_line << '\n' << std::flush;
+  if (!out) throw io_error("{}: cannot be written: is the disk full?", file);
+}
+
+void RunDirectory::rewind_metrics(std::int64_t step) const {
+  const std::string file = path_ + "/metrics.jsonl";
+  if (!fs::exists(file)) return;
+  std::ifstream in(file);
+  std::string kept, line;
+  while (std::getline(in, line)) {
+    const nlohmann::json entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    // A torn last line of a run that was killed is dropped too.
+    if (entry.is_object() && entry.value("step", std::int64_t{0}) <= step) kept += line + '\n';
+  }
+  write_file(file, kept);
+}
+
+void RunDirectory::write_summary(const std::string& json) const {
+  write_file(path_ + "/summary.json", json);
+}
+
+}  // namespace esmm

@@ -1,0 +1,50 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/config.hpp"
+#include "engine/metrics.hpp"
+#include "io/schema.hpp"
+#include "io/vocabulary.hpp"
+
+namespace esmm {
+
+/// What a run leaves behind: config.toml, schema.toml, vocab/, model.safetensors, metrics.jsonl, summary.json,
+/// checkpoints/. docs/run_directory.md describes the files.
+class RunDirectory {
+ public:
+  /// A new directory for a new run. Throws Error (usage) when there is a run in it already.
+  [[nodiscard]] static RunDirectory create(const std::string& path);
+  /// An existing run. Throws Error (usage) when there is none.
+  [[nodiscard]] static RunDirectory open(const std::string& path);
+
+  void write_setup(const Config& config, const Schema& schema, const Vocabulary& vocabulary) const;
+  [[nodiscard]] Config config() const;
+  [[nodiscard]] Schema schema() const;
+  [[nodiscard]] std::shared_ptr<const Vocabulary> vocabulary() const;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string model_path() const { return path_ + "/model.safetensors"; }
+  /// Where raw input is packed to: beside the run, shared by its neighbours.
+  [[nodiscard]] std::string cache_directory() const;
+  [[nodiscard]] std::string checkpoint_path(std::int64_t step) const;
+  /// Steps of the checkpoints that are there, ascending.
+  [[nodiscard]] std::vector<std::int64_t> checkpoints() const;
+  /// Removes all but the newest `keep`.
+  void prune_checkpoints(std::int64_t keep) const;
+
+  /// Appends one JSON object as a line to metrics.jsonl.
+  void append_metrics(const std::string& json_line) const;
+  /// Drops the lines of steps after `step`: a resumed run writes them again.
+  void rewind_metrics(std::int64_t step) const;
+  void write_summary(const std::string& json) const;
+
+ private:
+  explicit RunDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+}  // namespace esmm

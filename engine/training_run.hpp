@@ -1,0 +1,77 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/checkpoint.hpp"
+#include "engine/config.hpp"
+#include "engine/evaluator.hpp"
+#include "engine/run_directory.hpp"
+#include "engine/trainer.hpp"
+#include "io/loader.hpp"
+
+namespace esmm {
+
+/// What a run tells whoever watches it.
+struct TrainingObserver {
+  std::function<void(std::int64_t step, std::int64_t impressions, double loss)> on_step;  // after every step
+  std::function<void(const std::string& line)> on_log;                                    // after every logging step
+  std::function<void(const std::string& split, const Metrics&)> on_metrics;
+  std::function<void(const std::string& warning)> on_warning;
+};
+
+/// How a run ended.
+struct TrainingResult {
+  Metrics train;                 // progressive, over the last epoch
+  std::optional<Metrics> valid;  // of the model that was saved
+  TrainingState state;
+  std::int64_t rows = 0;  // impressions trained on, over all epochs
+  bool interrupted = false;
+};
+
+/// One training run: batches → steps, with logging, evaluation, early stopping and checkpoints into a run directory.
+/// The same configuration and data give the same bytes, whatever the number of threads and wherever it was resumed.
+class TrainingRun {
+ public:
+  TrainingRun(Backend& backend, const Config& config, const ModelSpec& spec, RunDirectory directory,
+              std::shared_ptr<const PackedDataset> train, std::shared_ptr<const PackedDataset> valid,
+              TrainingObserver observer);
+
+  /// Continues from a checkpoint; call before `run`.
+  void resume(const std::string& checkpoint);
+  /// Trains to the end, or until the step in which SIGINT or SIGTERM arrived: then a checkpoint is written and the
+  /// result says so. Throws Error (internal) when the loss is not finite; good checkpoints stay.
+  TrainingResult run();
+
+  [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+  [[nodiscard]] std::int64_t impressions() const {
+    return config_.epochs * static_cast<std::int64_t>(train_data_->statistics().impressions);
+  }
+  [[nodiscard]] std::int64_t total_steps() const { return total_steps_; }
+
+ private:
+  void train_epoch();
+  void train_batch(const HostBatch& batch);
+  void log();
+  void evaluate_valid();
+  void check_early_stopping(const Metrics& metrics);
+  void save();
+  [[nodiscard]] bool last_epoch() const { return state_.epoch + 1 == config_.epochs; }
+  [[nodiscard]] bool finished() const { return state_.stopped_early || state_.epoch >= config_.epochs; }
+
+  Backend& backend_;
+  Config config_;
+  RunDirectory directory_;
+  std::shared_ptr<const PackedDataset> train_data_, valid_data_;
+  TrainingObserver observer_;
+  Loader loader_;
+  std::int64_t total_steps_;
+  Parameters parameters_;
+  Trainer trainer_;
+  MetricsCollector progressive_;  // logits met in the last epoch, each before its update
+  TrainingState state_;
+  std::optional<Metrics> last_valid_;
+  std::int64_t saved_step_ = -1, evaluated_step_ = -1;
+};
+
+}  // namespace esmm

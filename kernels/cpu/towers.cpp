@@ -1,0 +1,376 @@
+#include "kernels/towers.hpp"
+
+#include <algorithm>
+
+#include "kernels/cpu/activation.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/gemm.hpp"
+#include "kernels/error.hpp"
+
+// Both passes run over fixed tiles of impressions, each through its whole chain of layers, so that its activations stay
+// in the second-level cache. Weight gradients run over fixed blocks of the gradient, each summed over all impressions
+// in order. Nothing depends on which thread runs a tile or a block.
+namespace esmm::cpu {
+
+namespace {
+
+constexpr std::int64_t kTileRows = 64;
+constexpr std::int64_t kCommonTileRows = 16;  // common rows are few: smaller tiles, to occupy every thread
+constexpr std::int64_t kGradientBlock = 64;   // rows and columns of a block of a weight gradient
+constexpr std::int64_t kGradientDepth = 256;  // impressions per product: what a block reads stays in the cache
+constexpr std::int64_t kLine = 16;            // floats in a cache line
+
+std::int64_t pieces(std::int64_t size, std::int64_t piece) {
+  return (size + piece - 1) / piece;
+}
+
+template <class T>
+std::span<T> part(std::span<T> whole, std::int64_t begin, std::int64_t size) {
+  return whole.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(size));
+}
+
+struct Rows {
+  std::int64_t begin, count;
+};
+Rows tile_rows(std::int64_t tile, std::int64_t tile_size, std::int64_t rows) {
+  return {tile * tile_size, std::min(tile_size, rows - tile * tile_size)};
+}
+
+template <class T>
+MatrixView<T> slice(MatrixView<T> view, Rows rows) {
+  return {view.row(rows.begin), rows.count, view.cols, view.stride};
+}
+
+void fill_rows(MatrixView<float> out, std::span<const float> values) {
+  for (std::int64_t r = 0; r < out.rows; ++r) std::copy(values.begin(), values.end(), out.row(r));
+}
+
+void transpose(MatrixView<const float> from, MatrixView<float> to) {
+  for (std::int64_t block = 0; block < from.cols; block += kLine) {  // whole cache lines of `to` at a time
+    const std::int64_t end = std::min(from.cols, block + kLine);
+    for (std::int64_t r = 0; r < from.rows; ++r) {
+      for (std::int64_t c = block; c < end; ++c) to(c, r) = from(r, c);
+    }
+  }
+}
+
+/// The views that both passes share. Layers count from 0, the hidden layers, to hidden.size(), the logits; a layer's
+/// columns are tower 0's units, then tower 1's.
+class Pass {
+ public:
+  Pass(const TowerShape& shape, const TowerViews<const float>& parameters, const TowerInputs& inputs,
+       const Dropout& dropout, TowerWorkspace& workspace)
+      : shape_(shape), parameters_(parameters), inputs_(inputs), dropout_(dropout), workspace_(workspace) {
+    const auto& begin = inputs.common_begin;
+    if (has_common() && (begin.front() != 0 || begin.back() != impressions())) {
+      throw internal_error("towers: common_begin covers [{}, {}) of {} impressions", begin.front(), begin.back(),
+                           impressions());
+    }
+  }
+
+  [[nodiscard]] bool has_common() const { return shape_.common_inputs > 0; }
+  [[nodiscard]] bool is_prelu() const { return shape_.activation == Activation::prelu; }
+  [[nodiscard]] std::int64_t impressions() const { return inputs_.sample.rows; }
+  [[nodiscard]] std::int64_t common_rows() const { return has_common() ? inputs_.common.rows : 0; }
+  [[nodiscard]] std::size_t hidden_layers() const { return shape_.hidden.size(); }
+  /// Units of one tower.
+  [[nodiscard]] std::int64_t width(std::size_t layer) const {
+    return layer == hidden_layers() ? 1 : shape_.hidden[layer];
+  }
+
+  template <class T>
+  [[nodiscard]] MatrixView<T> of_tower(MatrixView<T> layer, std::size_t tower) const {
+    return layer.columns(static_cast<std::int64_t>(tower) * (layer.cols / kTowers), layer.cols / kTowers);
+  }
+
+  [[nodiscard]] MatrixView<float> first_common() const {
+    return {workspace_.first_common.data(), common_rows(), kTowers * width(0)};
+  }
+  [[nodiscard]] MatrixView<float> a(std::size_t layer) const { return view(layer, workspace_.layers[layer].a); }
+  /// ReLU works in place: whether z was positive shows in a.
+  [[nodiscard]] MatrixView<float> z(std::size_t layer) const {
+    return is_prelu() ? view(layer, workspace_.layers[layer].z) : a(layer);
+  }
+  [[nodiscard]] MatrixView<float> dz(std::size_t layer) const { return view(layer, workspace_.layers[layer].dz); }
+
+  template <class T>
+  [[nodiscard]] std::span<T> bias(const TowerViews<T>& views, std::size_t layer, std::size_t tower) const {
+    return layer == 0 ? of_first(views.first_bias, tower) : views.deeper[tower][layer - 1].bias;
+  }
+  /// Empty for ReLU and for the logits.
+  template <class T>
+  [[nodiscard]] std::span<T> slope(const TowerViews<T>& views, std::size_t layer, std::size_t tower) const {
+    if (!is_prelu()) return {};
+    return layer == 0 ? of_first(views.first_slope, tower) : views.deeper[tower][layer - 1].slope;
+  }
+
+  [[nodiscard]] DropoutMask mask(std::size_t layer, std::size_t tower, Rows rows) const {
+    return {dropout_.active ? shape_.dropout : 0.0F, dropout_.seed, dropout_.step,
+            static_cast<std::uint32_t>(layer * kTowers + tower), rows.begin};
+  }
+
+ protected:
+  const TowerShape& shape_;
+  const TowerViews<const float>& parameters_;
+  const TowerInputs& inputs_;
+  const Dropout& dropout_;
+  TowerWorkspace& workspace_;
+
+ private:
+  [[nodiscard]] MatrixView<float> view(std::size_t layer, const Buffer<float>& buffer) const {
+    return {buffer.data(), impressions(), kTowers * width(layer)};
+  }
+  template <class T>
+  [[nodiscard]] std::span<T> of_first(std::span<T> both, std::size_t tower) const {
+    return part(both, static_cast<std::int64_t>(tower) * width(0), width(0));
+  }
+};
+
+class Forward : public Pass {
+ public:
+  using Pass::Pass;
+
+  void common_tile(Rows rows) const {
+    const auto out = slice(first_common(), rows);
+    fill_rows(out, parameters_.first_bias);
+    gemm(slice(inputs_.common, rows), parameters_.first_common, out, Gemm::accumulate);
+  }
+
+  void tile(Rows rows, MatrixView<float> logits) const {
+    const auto first = slice(z(0), rows);
+    start_first_layer(rows, first);
+    gemm(slice(inputs_.sample, rows), parameters_.first_sample, first, Gemm::accumulate);
+    for (std::size_t layer = 0; layer < hidden_layers(); ++layer) {
+      const auto next = slice(layer + 1 == hidden_layers() ? logits : z(layer + 1), rows);
+      for (std::size_t tower = 0; tower < kTowers; ++tower) {
+        activate(layer, tower, rows);
+        const auto out = of_tower(next, tower);
+        fill_rows(out, bias(parameters_, layer + 1, tower));
+        gemm(of_tower(slice(a(layer), rows), tower), parameters_.deeper[tower][layer].weight, out, Gemm::accumulate);
+      }
+    }
+  }
+
+ private:
+  /// What the product with the sample inputs is added to: the bias and the common half of each impression's user.
+  void start_first_layer(Rows rows, MatrixView<float> out) const {
+    if (!has_common()) return fill_rows(out, parameters_.first_bias);
+    const auto& begin = inputs_.common_begin;
+    const auto next = std::upper_bound(begin.begin(), begin.end(), rows.begin);
+    auto user = static_cast<std::int64_t>(next - begin.begin()) - 1;
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      while (rows.begin + r >= begin[static_cast<std::size_t>(user) + 1]) ++user;
+      std::copy_n(first_common().row(user), out.cols, out.row(r));
+    }
+  }
+
+  void activate(std::size_t layer, std::size_t tower, Rows rows) const {
+    const auto out = of_tower(slice(a(layer), rows), tower);
+    if (is_prelu()) {
+      prelu(of_tower(slice(z(layer), rows), tower), slope(parameters_, layer, tower), out);
+    } else {
+      relu(out);
+    }
+    const DropoutMask dropped = mask(layer, tower, rows);
+    if (dropped.rate > 0.0F) apply_dropout(dropped, out);
+  }
+};
+
+class Backward : public Pass {
+ public:
+  Backward(const Pass& pass, MatrixView<const float> dlogits, const TowerViews<float>& gradients)
+      : Pass(pass), dlogits_(dlogits), gradients_(gradients) {
+    workspace_.transposed.resize(transposed_size());
+    workspace_.partial.resize(pieces(impressions(), kTileRows) * partial_width());
+  }
+
+  /// dgrad multiplies by transposed weights, which the tile kernels need as a copy. Task t of the first layer's halves
+  /// copies a few of their columns; the last task copies all deeper layers, which are small.
+  [[nodiscard]] std::int64_t transpose_tasks() const { return 2 * first_layer_pieces() + 1; }
+  void transpose_task(std::int64_t task) const {
+    if (task < 2 * first_layer_pieces()) {
+      const bool common = task < first_layer_pieces();
+      const auto from = common ? parameters_.first_common : parameters_.first_sample;
+      const auto to = common ? transposed_common() : transposed_sample();
+      const Rows columns = tile_rows(task % first_layer_pieces(), kTileRows, from.cols);
+      return transpose(from.columns(columns.begin, columns.count), slice(to, columns));
+    }
+    for (std::size_t layer = 1; layer <= hidden_layers(); ++layer) {
+      for (std::size_t tower = 0; tower < kTowers; ++tower) {
+        transpose(parameters_.deeper[tower][layer - 1].weight, transposed_deeper(layer, tower));
+      }
+    }
+  }
+
+  /// dz of every hidden layer, the tile's part of the bias and slope gradients, and dsample.
+  void tile(std::int64_t index, Rows rows, MatrixView<float> dsample) const {
+    std::span<float> partial = part(workspace_.partial.span(), index * partial_width(), partial_width());
+    std::fill(partial.begin(), partial.end(), 0.0F);
+    const auto take = [&](std::int64_t size) {  // in the order of for_each_vector_gradient
+      const auto taken = part(partial, 0, size);
+      partial = partial.subspan(taken.size());
+      return taken;
+    };
+    add_column_sums(slice(dlogits_, rows), take(kTowers));
+    for (std::size_t layer = hidden_layers(); layer-- > 0;) {
+      for (std::size_t tower = 0; tower < kTowers; ++tower) {
+        const auto d = of_tower(slice(dz(layer), rows), tower);
+        gemm(of_tower(slice(dz_or_dlogits(layer + 1), rows), tower), transposed_deeper(layer + 1, tower), d,
+             Gemm::overwrite);
+        const DropoutMask dropped = mask(layer, tower, rows);
+        const auto dbias = take(width(layer));
+        if (is_prelu()) {
+          if (dropped.rate > 0.0F) apply_dropout(dropped, d);
+          prelu_backward(of_tower(slice(z(layer), rows), tower), slope(parameters_, layer, tower), d, dbias,
+                         take(width(layer)));
+        } else {
+          relu_backward(of_tower(slice(a(layer), rows), tower), dropped.scale(), d, dbias);
+        }
+      }
+    }
+    gemm(slice(MatrixView<const float>(dz(0)), rows), transposed_sample().columns(0, dsample.cols),
+         slice(dsample, rows), Gemm::overwrite);
+  }
+
+  /// Adds the tiles' parts of the bias and slope gradients in order.
+  void reduce_partials() const {
+    const MatrixView<const float> parts(workspace_.partial.data(), pieces(impressions(), kTileRows), partial_width());
+    std::int64_t offset = 0;
+    for_each_vector_gradient([&](std::span<float> out) {
+      const auto size = static_cast<std::int64_t>(out.size());
+      std::fill(out.begin(), out.end(), 0.0F);
+      add_column_sums(parts.columns(offset, size), out);
+      offset += size;
+    });
+  }
+
+  /// The common half of the first layer receives the sum over each user's impressions.
+  void common_tile(Rows rows, MatrixView<float> dcommon) const {
+    const auto dfirst = slice(first_common(), rows);
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      const auto user = static_cast<std::size_t>(rows.begin + r);
+      const std::int64_t begin = inputs_.common_begin[user], end = inputs_.common_begin[user + 1];
+      const std::span<float> sums(dfirst.row(r), static_cast<std::size_t>(dfirst.cols));
+      std::fill(sums.begin(), sums.end(), 0.0F);
+      add_column_sums(slice(dz(0), {begin, end - begin}), sums);
+    }
+    gemm(dfirst, transposed_common(), slice(dcommon, rows), Gemm::overwrite);
+  }
+
+  [[nodiscard]] std::int64_t weight_blocks() const {
+    std::int64_t count = 0;
+    for (std::size_t i = 0; i < weight_count(); ++i) count += blocks_of(weight(i).gradient);
+    return count;
+  }
+  void weight_block(std::int64_t block) const {
+    std::size_t i = 0;
+    while (block >= blocks_of(weight(i).gradient)) block -= blocks_of(weight(i++).gradient);
+    const Weight w = weight(i);
+    const std::int64_t across = pieces(w.gradient.cols, kGradientBlock);
+    const Rows k = tile_rows(block / across, kGradientBlock, w.gradient.rows);
+    const Rows n = tile_rows(block % across, kGradientBlock, w.gradient.cols);
+    const auto out = slice(w.gradient.columns(n.begin, n.count), k);
+    for (std::int64_t begin = 0; begin == 0 || begin < w.input.rows; begin += kGradientDepth) {
+      const Rows depth{begin, std::min(kGradientDepth, w.input.rows - begin)};
+      gemm_transposed_a(slice(w.input.columns(k.begin, k.count), depth), slice(w.dz.columns(n.begin, n.count), depth),
+                        out, begin == 0 ? Gemm::overwrite : Gemm::accumulate);
+    }
+  }
+
+ private:
+  [[nodiscard]] MatrixView<const float> dz_or_dlogits(std::size_t layer) const {
+    return layer == hidden_layers() ? dlogits_ : dz(layer);
+  }
+
+  // ---- bias and slope gradients: one partial row per tile, from the logits down to the first layer ----
+  template <class Function>
+  void for_each_vector_gradient(Function&& function) const {
+    for (std::size_t layer = hidden_layers() + 1; layer-- > 0;) {
+      for (std::size_t tower = 0; tower < kTowers; ++tower) {
+        function(bias(gradients_, layer, tower));
+        if (const auto slopes = slope(gradients_, layer, tower); !slopes.empty()) function(slopes);
+      }
+    }
+  }
+  [[nodiscard]] std::int64_t partial_width() const {
+    std::size_t size = 0;
+    for_each_vector_gradient([&](std::span<float> out) { size += out.size(); });
+    return static_cast<std::int64_t>(size);
+  }
+
+  // ---- transposed weights: [first_common, first_sample, deeper...], rows padded to whole cache lines ----
+  [[nodiscard]] static std::int64_t padded(std::int64_t cols) { return pieces(cols, kLine) * kLine; }
+  [[nodiscard]] std::int64_t first_layer_pieces() const { return pieces(kTowers * width(0), kTileRows); }
+  [[nodiscard]] MatrixView<float> transposed(std::int64_t offset, std::int64_t rows, std::int64_t cols) const {
+    return {workspace_.transposed.data() + offset, rows, cols, padded(cols)};
+  }
+  [[nodiscard]] MatrixView<float> transposed_common() const {
+    return transposed(0, kTowers * width(0), shape_.common_inputs);
+  }
+  [[nodiscard]] MatrixView<float> transposed_sample() const {
+    return transposed(kTowers * width(0) * padded(shape_.common_inputs), kTowers * width(0), shape_.sample_inputs);
+  }
+  [[nodiscard]] std::int64_t transposed_deeper_offset(std::size_t layer) const {
+    std::int64_t offset = kTowers * width(0) * (padded(shape_.common_inputs) + padded(shape_.sample_inputs));
+    for (std::size_t l = 1; l < layer; ++l) offset += kTowers * width(l) * padded(width(l - 1));
+    return offset;
+  }
+  [[nodiscard]] MatrixView<float> transposed_deeper(std::size_t layer, std::size_t tower) const {
+    const std::int64_t size = width(layer) * padded(width(layer - 1));
+    return transposed(transposed_deeper_offset(layer) + static_cast<std::int64_t>(tower) * size, width(layer),
+                      width(layer - 1));
+  }
+  [[nodiscard]] std::int64_t transposed_size() const { return transposed_deeper_offset(hidden_layers() + 1); }
+
+  // ---- weight gradients: gradient [K, N] = inputᵀ [K, B] · dz [B, N] ----
+  struct Weight {
+    MatrixView<const float> input, dz;
+    MatrixView<float> gradient;
+  };
+  [[nodiscard]] std::size_t weight_count() const { return 2 + kTowers * hidden_layers(); }
+  [[nodiscard]] Weight weight(std::size_t i) const {  // the largest first: they balance the threads
+    if (i == 0) return {inputs_.sample, dz(0), gradients_.first_sample};
+    if (i == 1) return {inputs_.common, first_common(), gradients_.first_common};
+    const std::size_t layer = (i - 2) / kTowers + 1, tower = (i - 2) % kTowers;
+    return {of_tower(a(layer - 1), tower), of_tower(dz_or_dlogits(layer), tower),
+            gradients_.deeper[tower][layer - 1].weight};
+  }
+  [[nodiscard]] static std::int64_t blocks_of(MatrixView<float> gradient) {
+    return pieces(gradient.rows, kGradientBlock) * pieces(gradient.cols, kGradientBlock);
+  }
+
+  MatrixView<const float> dlogits_;
+  const TowerViews<float>& gradients_;
+};
+
+}  // namespace
+
+void CpuBackend::towers_forward(const TowerShape& shape, const TowerViews<const float>& parameters,
+                                const TowerInputs& inputs, const Dropout& dropout, TowerWorkspace& workspace,
+                                MatrixView<float> logits) {
+  const Forward pass(shape, parameters, inputs, dropout, workspace);
+  pool_.for_each_chunk(pieces(pass.common_rows(), kCommonTileRows), [&](std::int64_t tile, int) {
+    pass.common_tile(tile_rows(tile, kCommonTileRows, pass.common_rows()));
+  });
+  pool_.for_each_chunk(pieces(pass.impressions(), kTileRows), [&](std::int64_t tile, int) {
+    pass.tile(tile_rows(tile, kTileRows, pass.impressions()), logits);
+  });
+}
+
+void CpuBackend::towers_backward(const TowerShape& shape, const TowerViews<const float>& parameters,
+                                 const TowerInputs& inputs, const Dropout& dropout, MatrixView<const float> dlogits,
+                                 TowerWorkspace& workspace, const TowerViews<float>& gradients,
+                                 MatrixView<float> dcommon, MatrixView<float> dsample) {
+  const Backward pass(Pass(shape, parameters, inputs, dropout, workspace), dlogits, gradients);
+  pool_.for_each_chunk(pass.transpose_tasks(), [&](std::int64_t task, int) { pass.transpose_task(task); });
+  pool_.for_each_chunk(pieces(pass.impressions(), kTileRows), [&](std::int64_t tile, int) {
+    pass.tile(tile, tile_rows(tile, kTileRows, pass.impressions()), dsample);
+  });
+  pool_.for_each_chunk(pieces(pass.common_rows(), kCommonTileRows), [&](std::int64_t tile, int) {
+    pass.common_tile(tile_rows(tile, kCommonTileRows, pass.common_rows()), dcommon);
+  });
+  pool_.for_each_chunk(pass.weight_blocks(), [&](std::int64_t block, int) { pass.weight_block(block); });
+  pass.reduce_partials();
+}
+
+}  // namespace esmm::cpu

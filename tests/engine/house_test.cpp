@@ -1,0 +1,71 @@
+// The house rules that a compiler does not check.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Include {
+  std::string file, folder, target;
+};
+
+std::vector<Include> includes() {
+  static const std::regex pattern(R"re(^\s*#include\s+"([a-z_]+)/(.*)")re");
+  std::vector<Include> found;
+  for (const char* folder : {"kernels", "io", "engine"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(ESMM_SOURCE_DIR) / folder)) {
+      const std::string extension = entry.path().extension().string();
+      if (extension != ".cpp" && extension != ".hpp" && extension != ".cu" && extension != ".cuh") continue;
+      std::ifstream in(entry.path());
+      std::smatch match;
+      for (std::string line; std::getline(in, line);) {
+        if (std::regex_search(line, match, pattern)) {
+          found.push_back({entry.path().string(), folder, match[1].str() + "/" + match[2].str()});
+        }
+      }
+    }
+  }
+  return found;
+}
+
+TEST(House, DependenciesPointDownwardOnly) {
+  const std::vector<Include> all = includes();
+  ASSERT_GT(all.size(), 100U) << "the scan found almost nothing: is it looking in the right place?";
+  for (const Include& include : all) {
+    const std::string target = include.target.substr(0, include.target.find('/'));
+    const bool allowed = include.folder == "engine" ? target == "engine" || target == "io" || target == "kernels"
+                         : include.folder == "io"   ? target == "io" || target == "kernels"
+                                                    : target == "kernels";
+    EXPECT_TRUE(allowed) << include.file << " includes " << include.target;
+  }
+}
+
+TEST(House, IoUsesOfKernelsOnlyTheGroundFloor) {
+  const std::set<std::string> ground{"kernels/error.hpp", "kernels/view.hpp", "kernels/buffer.hpp",
+                                     "kernels/batch.hpp"};
+  for (const Include& include : includes()) {
+    if (include.folder != "io" || !include.target.starts_with("kernels/")) continue;
+    EXPECT_TRUE(ground.contains(include.target)) << include.file << " includes " << include.target;
+  }
+}
+
+TEST(House, OnlyTheCommandLineReadsTheEnvironment) {
+  for (const char* folder : {"kernels", "io", "engine"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(ESMM_SOURCE_DIR) / folder)) {
+      if (!entry.is_regular_file() || entry.path().string().find("/engine/cli/") != std::string::npos) continue;
+      std::ifstream in(entry.path());
+      for (std::string line; std::getline(in, line);) {
+        EXPECT_EQ(line.find("getenv("), std::string::npos) << entry.path();
+      }
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,170 @@
+#include "engine/trainer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "kernels/loss_math.hpp"
+#include "tests/support/toy_model.hpp"
+
+namespace esmm {
+namespace {
+
+using test::toy_batch;
+using test::toy_config;
+using test::toy_spec;
+
+/// Trainer and everything it stands on, from one configuration.
+struct Bench {
+  explicit Bench(const Config& config_, int threads = 2, std::int64_t total_steps = 100)
+      : config(config_),
+        backend(make_cpu_backend(threads)),
+        parameters(backend->memory(), toy_spec(config)),
+        trainer(*backend, config, parameters, total_steps) {
+    ThreadPool pool(1);
+    parameters.initialise(config, pool);
+  }
+  [[nodiscard]] std::vector<float> bytes() const {
+    std::vector<float> all;
+    const MatrixView<float> t = parameters.tables();
+    for (std::int64_t r = 0; r < t.rows; ++r) all.insert(all.end(), t.row(r), t.row(r) + t.cols);
+    const auto towers = parameters.towers().flat();
+    all.insert(all.end(), towers.begin(), towers.end());
+    return all;
+  }
+  Config config;
+  std::unique_ptr<Backend> backend;
+  Parameters parameters;
+  Trainer trainer;
+};
+
+class TrainerGradient : public testing::TestWithParam<Activation> {};
+INSTANTIATE_TEST_SUITE_P(Activations, TrainerGradient, testing::Values(Activation::relu, Activation::prelu),
+                         [](const auto& param) { return param.param == Activation::relu ? "Relu" : "Prelu"; });
+
+// With SGD at rate 1 the step is the negative gradient, read from the parameters before and after.
+TEST_P(TrainerGradient, OfEveryParameterMatchesFiniteDifferencesOfTheDoubleReference) {
+  Config config = toy_config(GetParam());
+  config.optimizer = OptimizerKind::sgd;
+  config.lr = 1.0F;
+  Bench bench(config);
+  const HostBatch batch = toy_batch(bench.parameters.spec(), 37, 11);
+  reference::Esmm before = test::to_reference(config, bench.parameters);
+  const std::vector<reference::Impression> impressions = test::to_reference(batch);
+  bench.trainer.step(batch.view());
+  const reference::Esmm after = test::to_reference(config, bench.parameters);
+
+  // 37 impressions of at most 25 + 11 inputs and 11 hidden units: a few hundred float additions of terms below 1, so
+  // 500 · 2^-24 = 3e-5; old - new rounds at the size of the parameter, 2^-24 · 2. The difference quotient adds 1e-9.
+  constexpr double kBound = 4e-5, kStep = 1e-5;
+  for (auto& [name, values] : before.parameters) {
+    double largest = 0.0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const double old = values[i];
+      values[i] = old + kStep;
+      const double up = reference::loss(before, impressions);
+      values[i] = old - kStep;
+      const double down = reference::loss(before, impressions);
+      values[i] = old;
+      const double expected = (up - down) / (2 * kStep);
+      ASSERT_NEAR(old - after.parameters.at(name)[i], expected, kBound) << name << "[" << i << "]";
+      largest = std::max(largest, std::fabs(expected));
+    }
+    EXPECT_GT(largest, 100 * kBound) << name << " has no gradient worth comparing";
+  }
+}
+
+TEST_P(TrainerGradient, LossOfAStepEqualsTheDoubleReference) {
+  const Config config = toy_config(GetParam());
+  Bench bench(config);
+  const HostBatch batch = toy_batch(bench.parameters.spec(), 65, 5);
+  const double expected = reference::loss(test::to_reference(config, bench.parameters), test::to_reference(batch));
+  bench.trainer.step(batch.view());
+  const double loss = bench.trainer.losses().total({config.ctr_weight, config.ctcvr_weight});
+  EXPECT_NEAR(loss, expected, 1e-5);  // per row at most ~100 float roundings of logits of order 1
+}
+
+TEST(Trainer, GivesTheSameBytesWhateverTheNumberOfThreads) {
+  Config config = toy_config(Activation::prelu);
+  config.dropout = 0.3F;
+  config.embedding_l2 = 1e-3F;
+  for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::adagrad, OptimizerKind::rowwise_adagrad,
+                                   OptimizerKind::ftrl, OptimizerKind::sgd}) {
+    config.optimizer = kind;
+    std::vector<float> first;
+    for (const int threads : {1, 2, 5}) {
+      Bench bench(config, threads);
+      for (std::uint64_t step = 0; step < 6; ++step) {
+        bench.trainer.step(toy_batch(bench.parameters.spec(), 150 + static_cast<std::int64_t>(step), step).view());
+      }
+      const std::vector<float> now = bench.bytes();
+      if (first.empty()) first = now;
+      ASSERT_EQ(first.size(), now.size());
+      EXPECT_EQ(std::memcmp(first.data(), now.data(), now.size() * sizeof(float)), 0) << threads << " threads";
+    }
+  }
+}
+
+TEST(Trainer, ClippingScalesTheWholeGradientToTheGivenNorm) {
+  Config config = toy_config(Activation::relu);
+  config.optimizer = OptimizerKind::sgd;
+  config.lr = 1.0F;
+  const auto moved = [&](float clip_norm, bool tables) {
+    Config clipped = config;
+    clipped.clip_norm = clip_norm;
+    clipped.clip_tables = tables;
+    Bench bench(clipped);
+    const std::vector<float> before = bench.bytes();
+    bench.trainer.step(toy_batch(bench.parameters.spec(), 40, 3).view());
+    std::vector<float> step = bench.bytes();
+    for (std::size_t i = 0; i < step.size(); ++i) step[i] = before[i] - step[i];
+    return step;
+  };
+  const auto norm = [](const std::vector<float>& values) {
+    double sum = 0;
+    for (const float v : values) sum += static_cast<double>(v) * static_cast<double>(v);
+    return std::sqrt(sum);
+  };
+  const std::vector<float> free = moved(0.0F, false);
+  ASSERT_GT(norm(free), 0.1);
+  EXPECT_NEAR(norm(moved(0.05F, true)), 0.05, 1e-5);
+  EXPECT_EQ(moved(1000.0F, true), free) << "a norm below the limit is left alone";
+  // Without the tables only the towers are scaled, and the tables move as if nothing were clipped.
+  const std::vector<float> towers_only = moved(0.05F, false);
+  const auto tables = static_cast<std::size_t>(toy_spec(config).arena_rows() * config.dim);
+  const std::vector<float> tower_part(towers_only.begin() + static_cast<std::ptrdiff_t>(tables), towers_only.end());
+  EXPECT_NEAR(norm(tower_part), 0.05, 1e-5);
+  EXPECT_TRUE(std::equal(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(tables), towers_only.begin()));
+}
+
+TEST(Trainer, LearnsALogThatItsFeaturesDecide) {
+  Config config = toy_config(Activation::prelu);
+  config.lr = 0.02F;
+  config.hidden = {16, 8};
+  Bench bench(config);
+  HostBatch batch = toy_batch(bench.parameters.spec(), 400, 1);
+  for (std::size_t b = 0; b < batch.click.size(); ++b) {  // click: the first dense column; conversion: the second
+    batch.click[b] = batch.dense[2 * b] > 0 ? 1 : 0;
+    batch.conversion[b] = batch.click[b] == 1 && batch.dense[2 * b + 1] > 0 ? 1 : 0;
+  }
+  bench.trainer.step(batch.view());
+  const double first = bench.trainer.losses().total({});
+  for (int step = 0; step < 150; ++step) bench.trainer.step(batch.view());
+  EXPECT_LT(bench.trainer.losses().total({}), 0.25 * first);
+}
+
+TEST(Trainer, UntouchedRowsDoNotMove) {
+  Config config = toy_config(Activation::relu);
+  config.embedding_l2 = 0.1F;
+  Bench bench(config);
+  HostBatch batch = toy_batch(bench.parameters.spec(), 30, 2);
+  for (std::uint32_t& row : batch.sample_rows) row = row == 3 ? 4 : row;
+  const MatrixView<float> tables = bench.parameters.tables();
+  const std::vector<float> before(tables.row(3), tables.row(3) + tables.cols);
+  for (int step = 0; step < 3; ++step) bench.trainer.step(batch.view());
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), tables.row(3)));
+}
+
+}  // namespace
+}  // namespace esmm

@@ -1,0 +1,151 @@
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "kernels/embedding.hpp"
+#include "tests/support/allocation_counter.hpp"
+#include "tests/support/backends.hpp"
+#include "tests/support/on_backend.hpp"
+#include "tests/support/optimizers.hpp"
+#include "tests/support/random_bags.hpp"
+
+namespace esmm::test {
+namespace {
+
+constexpr std::int64_t kTable = 5000;
+
+/// The embedding half of training steps: pool, sort, update.
+class Steps {
+ public:
+  Steps(std::unique_ptr<Backend> backend_, OptimizerKind kind, std::int64_t dim)
+      : backend(std::move(backend_)), optimizer(demanding_optimizer(kind)) {
+    // Some 44,000 ids: twenty chunks of work, and rows so frequent that they are summed in pieces.
+    std::mt19937 random(7);
+    sample.emplace(*backend,
+                   make_random_bags({.rows = 2000, .fields = 5, .table_rows = kTable, .mean_ids = 2}, random));
+    common.emplace(*backend,
+                   make_random_bags({.rows = 40, .fields = 3, .table_rows = kTable, .mean_ids = 200}, random));
+    const auto matrix = [&](std::int64_t rows, std::int64_t cols) {
+      return std::make_unique<BackendMatrix>(*backend, rows, cols, cols, random_floats(rows * cols, random));
+    };
+    weights = matrix(kTable, dim);
+    state = std::make_unique<BackendMatrix>(*backend, kTable, state_width(kind, dim), state_width(kind, dim));
+    initialise_state(*backend, optimizer.config, state->view(), dim);
+    pooled_sample = matrix(2000, 5 * dim);
+    pooled_common = matrix(40, 3 * dim);
+    sorted = backend->make_sorted_ids();
+  }
+
+  /// The pooled embeddings serve as their own gradient (that of half their squares).
+  void pool() {
+    pool_embeddings(*backend, sample->view(), weights->view(), pooled_sample->view());
+    pool_embeddings(*backend, common->view(), weights->view(), pooled_common->view());
+    sort_ids(*backend, sample->view(), common->view(), *sorted);
+  }
+  void fused_step() {
+    pool();
+    update_embeddings(*backend, *sorted, sample->view(), common->view(), pooled_sample->view(), pooled_common->view(),
+                      optimizer, {weights->view(), state->view()});
+    ++optimizer.step;
+  }
+  void step_in_two() {
+    pool();
+    const SparseGradient gradient = embedding_gradient(*backend, *sorted, sample->view(), common->view(),
+                                                       pooled_sample->view(), pooled_common->view(), weights->cols);
+    norm = squared_norm(*backend, gradient.values);
+    update_rows(*backend, gradient, optimizer, {weights->view(), state->view()});
+    ++optimizer.step;
+  }
+  /// Every bit of the weights and their state.
+  [[nodiscard]] std::vector<std::uint32_t> bits() const {
+    std::vector<std::uint32_t> all;
+    for (const BackendMatrix* matrix : {weights.get(), state.get(), pooled_sample.get(), pooled_common.get()}) {
+      for (const float value : download(matrix->buffer)) all.push_back(std::bit_cast<std::uint32_t>(value));
+    }
+    return all;
+  }
+
+  std::unique_ptr<Backend> backend;
+  OptimizerStep optimizer;
+  std::optional<BackendBags> sample;
+  std::optional<BackendBags> common;
+  std::unique_ptr<BackendMatrix> weights;
+  std::unique_ptr<BackendMatrix> state;
+  std::unique_ptr<BackendMatrix> pooled_sample;
+  std::unique_ptr<BackendMatrix> pooled_common;
+  std::unique_ptr<SortedIds> sorted;
+  double norm = 0.0;
+};
+
+class EmbeddingUpdate : public testing::TestWithParam<BackendCase> {};
+
+TEST_P(EmbeddingUpdate, FusedEqualsGradientThenUpdateBitForBit) {
+  for (const OptimizerKind kind : kAllOptimizers) {
+    for (const std::int64_t dim : {3, 8, 18, 33}) {
+      Steps fused(GetParam().make(), kind, dim);
+      Steps in_two(GetParam().make(), kind, dim);
+      for (int step = 0; step < 3; ++step) {
+        fused.fused_step();
+        in_two.step_in_two();
+      }
+      EXPECT_EQ(fused.bits(), in_two.bits()) << name_of(kind) << ", dim " << dim;
+    }
+  }
+}
+
+TEST_P(EmbeddingUpdate, NothingIsAllocatedAfterTheFirstStep) {
+  if (allocations() < 0) GTEST_SKIP() << "the sanitizers have their own operator new";
+  for (const OptimizerKind kind : kAllOptimizers) {
+    Steps steps(GetParam().make(), kind, 18);
+    const std::int64_t before = allocations();
+    steps.fused_step();
+    steps.step_in_two();
+    const std::int64_t after_first = allocations();
+    EXPECT_GT(after_first, before) << "the counter counts";
+    for (int step = 0; step < 3; ++step) {
+      steps.fused_step();
+      steps.step_in_two();
+    }
+    EXPECT_EQ(allocations(), after_first) << name_of(kind);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, EmbeddingUpdate, testing::ValuesIn(backends()), BackendName{});
+
+TEST(CpuEmbeddingUpdate, GivesTheSameBytesWhateverTheNumberOfThreads) {
+  for (const OptimizerKind kind : kAllOptimizers) {
+    const auto run = [&](int threads) {
+      Steps steps(make_cpu_backend(threads), kind, 18);
+      for (int step = 0; step < 2; ++step) steps.fused_step();
+      steps.step_in_two();
+      return std::pair{steps.bits(), std::bit_cast<std::uint64_t>(steps.norm)};
+    };
+    const auto expected = run(1);
+    for (const int threads : {2, 3, 7}) EXPECT_EQ(run(threads), expected) << name_of(kind) << ", " << threads;
+  }
+}
+
+TEST(CpuDenseUpdate, GivesTheSameBytesWhateverTheNumberOfThreads) {
+  for (const OptimizerKind kind : kAllOptimizers) {
+    if (kind == OptimizerKind::rowwise_adagrad) continue;
+    const auto run = [&](int threads) {
+      const std::unique_ptr<Backend> backend = make_cpu_backend(threads);
+      std::mt19937 random(11);
+      OptimizerStep optimizer = demanding_optimizer(kind);
+      std::vector<float> weights = random_floats(30001, random);
+      std::vector<float> state(static_cast<std::size_t>(state_width(kind, 30001)));
+      for (; optimizer.step < 4; ++optimizer.step) {
+        update_dense(*backend, weights, random_floats(30001, random), state, optimizer);
+      }
+      return std::pair{weights, state};
+    };
+    const auto expected = run(1);
+    for (const int threads : {2, 3, 7}) EXPECT_EQ(run(threads), expected) << name_of(kind) << ", " << threads;
+  }
+}
+
+}  // namespace
+}  // namespace esmm::test

@@ -1,0 +1,155 @@
+#include "kernels/metrics.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/error.hpp"
+#include "tests/reference/metrics.hpp"
+#include "tests/support/backends.hpp"
+#include "tests/support/on_backend.hpp"
+
+namespace esmm::test {
+namespace {
+
+using Labels = std::vector<std::uint8_t>;
+using Scores = std::vector<float>;
+
+// The count of pairs is an integer; turning it and the product of the class sizes into doubles and dividing rounds four
+// times, each by at most 2^-53 of a value that is at most 1.
+constexpr double kRounding = 4.0 / 9007199254740992.0;
+
+class Auc : public testing::TestWithParam<BackendCase> {
+ protected:
+  std::optional<double> compute(const Scores& scores, const Labels& labels) {
+    const Buffer<float> on_scores = upload(*backend, scores);
+    const Buffer<std::uint8_t> on_labels = upload(*backend, labels);
+    return auc(*backend, on_scores.span(), on_labels.span());
+  }
+  std::unique_ptr<Backend> backend = GetParam().make();
+  std::mt19937 random{20180417};
+};
+
+TEST_P(Auc, EqualsScikitLearn) {
+  std::ifstream in(std::string(ESMM_SOURCE_DIR) + "/tests/kernels/golden/auc.json");
+  const nlohmann::json golden = nlohmann::json::parse(in);
+  ASSERT_GE(golden.at("cases").size(), 10U);
+  for (const auto& from : golden.at("cases")) {
+    SCOPED_TRACE(from.at("name").get<std::string>());
+    const std::optional<double> actual = compute(from.at("scores"), from.at("labels"));
+    ASSERT_TRUE(actual.has_value());
+    // scikit-learn itself adds up to 400 trapezoids in double.
+    EXPECT_NEAR(*actual, from.at("auc").get<double>(), 400.0 * std::ldexp(1.0, -53));
+  }
+}
+
+TEST_P(Auc, EqualsComparingAllPairsWhateverTheShareOfTiesAndPositives) {
+  for (const std::size_t size : {2U, 3U, 17U, 1000U}) {
+    for (const int distinct : {1, 2, 7, 100000}) {
+      for (const double rate : {0.01, 0.5, 0.95}) {
+        Scores scores(size);
+        Labels labels(size);
+        std::bernoulli_distribution positive(rate);
+        for (std::size_t i = 0; i < size; ++i) {
+          scores[i] = static_cast<float>(static_cast<int>(random() % 100000U) % distinct) / 3.0F - 1.0F;
+          labels[i] = positive(random) ? 1 : 0;
+        }
+        const auto expected = reference::auc(scores, labels);
+        const auto actual = compute(scores, labels);
+        ASSERT_EQ(actual.has_value(), expected.has_value());
+        if (expected.has_value()) {
+          EXPECT_NEAR(*actual, *expected, kRounding);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Auc, IsExactOnHundredsOfThousandsOfPairs) {
+  // Scores are whole numbers below 1000, so counting by value gives the statistic exactly; more than one chunk of work.
+  constexpr std::size_t kSize = 300000;
+  Scores scores(kSize);
+  Labels labels(kSize);
+  std::vector<std::uint64_t> counts[2] = {std::vector<std::uint64_t>(1000), std::vector<std::uint64_t>(1000)};
+  for (std::size_t i = 0; i < kSize; ++i) {
+    labels[i] = random() % 3 == 0 ? 1 : 0;
+    const std::size_t score = (random() % 900U) + (labels[i] != 0 ? random() % 100U : 0U);
+    scores[i] = static_cast<float>(score);
+    ++counts[labels[i]][score];
+  }
+  std::uint64_t twice = 0;
+  std::uint64_t below = 0;
+  std::uint64_t positives = 0;
+  for (std::size_t score = 0; score < 1000; ++score) {
+    twice += counts[1][score] * (2 * below + counts[0][score]);
+    below += counts[0][score];
+    positives += counts[1][score];
+  }
+  const double expected =
+      static_cast<double>(twice) / (2.0 * static_cast<double>(positives) * static_cast<double>(below));
+  const auto actual = compute(scores, labels);
+  EXPECT_NEAR(actual.value(), expected, kRounding);
+
+  std::vector<std::size_t> order(kSize);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::shuffle(order.begin(), order.end(), random);
+  Scores shuffled(kSize);
+  Labels shuffled_labels(kSize);
+  for (std::size_t i = 0; i < kSize; ++i) {
+    shuffled[i] = scores[order[i]];
+    shuffled_labels[i] = labels[order[i]];
+  }
+  EXPECT_EQ(compute(shuffled, shuffled_labels), actual) << "the order of the pairs does not matter, to the last bit";
+}
+
+TEST_P(Auc, OrdersInfinitiesDenormalsAndZeros) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kTiny = std::numeric_limits<float>::denorm_min();
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  const Scores ascending = {-kInfinity, -kLargest, -1.0F, -2 * kTiny, -kTiny, 0.0F, kTiny, 1.0F, kLargest, kInfinity};
+  for (std::size_t i = 0; i + 1 < ascending.size(); ++i) {
+    EXPECT_EQ(compute({ascending[i], ascending[i + 1]}, {0, 1}), 1.0);
+    EXPECT_EQ(compute({ascending[i], ascending[i + 1]}, {1, 0}), 0.0);
+    EXPECT_EQ(compute({ascending[i], ascending[i]}, {1, 0}), 0.5);
+  }
+  EXPECT_EQ(compute({-0.0F, 0.0F}, {1, 0}), 0.5);
+  EXPECT_EQ(compute({-0.0F, 0.0F}, {0, 1}), 0.5);
+}
+
+TEST_P(Auc, IsUndefinedWithoutBothClasses) {
+  EXPECT_EQ(compute({}, {}), std::nullopt);
+  EXPECT_EQ(compute({0.5F}, {1}), std::nullopt);
+  EXPECT_EQ(compute({0.5F, 0.1F}, {0, 0}), std::nullopt);
+  EXPECT_EQ(compute({0.5F, 0.1F}, {1, 1}), std::nullopt);
+}
+
+TEST_P(Auc, RefusesNaNAndListsOfDifferentLength) {
+  Scores scores(200000, 0.5F);
+  Labels labels(200000, 0);
+  labels[0] = 1;
+  for (const std::size_t place : {std::size_t{0}, std::size_t{123456}, scores.size() - 1}) {
+    scores[place] = std::numeric_limits<float>::quiet_NaN();
+    try {
+      (void)compute(scores, labels);
+      ADD_FAILURE() << "NaN at " << place << " was accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::internal);
+    }
+    scores[place] = 0.5F;
+  }
+  labels.pop_back();
+  EXPECT_THROW((void)compute(scores, labels), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Auc, testing::ValuesIn(backends()), BackendName{});
+
+}  // namespace
+}  // namespace esmm::test

@@ -1,0 +1,371 @@
+#include "kernels/towers.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/error.hpp"
+#include "tests/support/backends.hpp"
+#include "tests/support/tower_net.hpp"
+
+namespace esmm::test {
+namespace {
+
+using Groups = std::vector<std::uint32_t>;
+
+void expect_close(const std::vector<float>& values, const std::vector<double>& expected,
+                  const std::vector<double>& magnitude, double bound, const char* what) {
+  ASSERT_EQ(values.size(), expected.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double tolerance = bound * magnitude[i] + 1e-37;
+    const double error = std::fabs(static_cast<double>(values[i]) - expected[i]);
+    if (!(error <= tolerance)) {  // NaN included
+      FAIL() << what << ' ' << i << " is " << values[i] << ", expected " << expected[i] << " within " << tolerance;
+    }
+  }
+}
+
+class Towers : public testing::TestWithParam<BackendCase> {
+ protected:
+  std::unique_ptr<Backend> backend_ = GetParam().make();
+};
+INSTANTIATE_TEST_SUITE_P(Backends, Towers, testing::ValuesIn(backends()), BackendName{});
+
+void expect_reference(Backend& backend, const char* what, const TowerShape& shape, const Groups& groups) {
+  SCOPED_TRACE(what);
+  const TowerNet net(shape, groups, 101);
+  const bool dropout = shape.dropout > 0.0F;
+  const auto results = run(backend, net, {dropout, 17, 3});
+  const auto expected = reference_run(net, results, dropout);
+  const auto magnitude = magnitude_run(net, results, dropout);
+  const double forward = forward_bound(shape), backward = backward_bound(net);
+  for (std::size_t t = 0; t < kTowers; ++t) {
+    for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
+      expect_close(results.a[t][l], expected.a[t][l], magnitude.a[t][l], forward, "activation");
+    }
+  }
+  expect_close(results.logits, expected.logits, magnitude.logits, forward, "logit");
+  expect_close(results.gradients, expected.gradients, magnitude.gradients, backward, "parameter gradient");
+  expect_close(results.dcommon, expected.dcommon, magnitude.dcommon, backward, "dcommon");
+  expect_close(results.dsample, expected.dsample, magnitude.dsample, backward, "dsample");
+}
+
+TEST_P(Towers, ForwardAndBackwardMatchTheDoubleReferenceOverAwkwardShapes) {
+  constexpr auto relu = Activation::relu, prelu = Activation::prelu;
+  const auto check = [&](const char* what, const TowerShape& shape, const Groups& groups) {
+    expect_reference(*backend_, what, shape, groups);
+  };
+  check("no impressions", {3, 4, {5}, relu, 0.0F}, {});
+  check("no impressions, one empty group", {3, 4, {5, 2}, prelu, 0.0F}, {0});
+  check("one impression, widths of one", {1, 1, {1, 1}, prelu, 0.0F}, {1});
+  check("one hidden layer", {5, 9, {7}, relu, 0.0F}, {10, 0, 21});
+  check("odd widths, an empty group", {13, 21, {33, 7, 1}, prelu, 0.0F}, {30, 0, 3});
+  check("a full tile, dropout", {4, 6, {7, 33}, prelu, 0.3F}, {64});
+  check("a tile and one row, ReLU, dropout", {19, 17, {33, 7}, relu, 0.5F}, {1, 2, 0, 60, 0, 2});
+  check("no common inputs", {0, 30, {17, 9}, prelu, 0.0F}, {200});
+  check("no common inputs, dropout", {0, 5, {80, 3}, relu, 0.2F}, {65});
+  check("no sample inputs", {6, 0, {9}, prelu, 0.0F}, {3, 4});
+  check("as many users as impressions", {24, 8, {16, 5}, relu, 0.0F}, Groups(200, 1));
+  check("four layers", {8, 8, {9, 8, 7, 6}, prelu, 0.1F}, {16, 15});
+  check("the widths of the paper, ReLU", {117, 90, {200, 80}, relu, 0.0F}, {40, 31});
+  check("the widths of the paper, PReLU", {117, 90, {200, 80}, prelu, 0.0F}, {3, 0, 62});
+  check("more rows than one product of a weight gradient takes", {2, 3, {4}, prelu, 0.0F}, {400, 300, 69});
+}
+
+// ---- finite differences, loss included ----
+
+/// ESMM's loss of the net's logits; its labels alternate.
+double loss_of(Backend& backend, const TowerNet& net, std::vector<float>& dlogits) {
+  std::vector<std::uint8_t> click, conversion;
+  for (std::int64_t r = 0; r < net.impressions; ++r) {
+    click.push_back(r % 3 != 0);
+    conversion.push_back(r % 3 == 1);
+  }
+  const auto results = run(backend, net);
+  TaskLosses losses;
+  dlogits.resize(results.logits.size());
+  two_task_loss(backend, {}, {results.logits.data(), net.impressions, 2}, click, conversion, losses,
+                {dlogits.data(), net.impressions, 2});
+  return losses.total({});
+}
+
+/// The nearest that any unit's input comes to zero, where finite differences would see the kink.
+double distance_to_kink(Backend& backend, const TowerNet& net) {
+  double nearest = INFINITY;
+  for (const auto& tower : reference_run(net, run(backend, net), false).z) {
+    for (std::size_t l = 0; l < net.shape.hidden.size(); ++l) {
+      for (const double z : tower[l]) nearest = std::min(nearest, std::fabs(z));
+    }
+  }
+  return nearest;
+}
+
+// Step 1/64 in every direction, doubled for Richardson's extrapolation, so that truncation is below h⁴ ~ 6e-8 times a
+// derivative of order one. Rounding: the loss is known to 2e-6 (about 30 roundings, doubled), divided by 2h and times
+// 5/3 by the extrapolation: 1e-4.
+constexpr float kStep = 0x1p-6F;
+constexpr double kDifferenceTolerance = 1e-4;
+
+void expect_differences(Backend& backend, TowerNet& net, std::vector<float>& values, const std::vector<float>& gradient,
+                        const char* what) {
+  ASSERT_EQ(values.size(), gradient.size());
+  std::vector<float> unused;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const float value = values[i];
+    const auto difference = [&](float h) {
+      values[i] = value + h;
+      const double up = loss_of(backend, net, unused);
+      values[i] = value - h;
+      const double down = loss_of(backend, net, unused);
+      values[i] = value;
+      return (up - down) / (2.0 * static_cast<double>(h));
+    };
+    const double derivative = (4.0 * difference(kStep) - difference(2.0F * kStep)) / 3.0;
+    EXPECT_NEAR(static_cast<double>(gradient[i]), derivative, kDifferenceTolerance) << what << ' ' << i;
+  }
+}
+
+TEST_P(Towers, GradientsOfEveryParameterAndInputMatchFiniteDifferencesOfTheLoss) {
+  for (const Activation activation : {Activation::relu, Activation::prelu}) {
+    for (const std::int64_t common : {0, 2}) {
+      // A unit's input moves by at most 2h times a few weights of 0.6: no kink within 0.1 means none is crossed.
+      TowerNet net({common, 3, {3, 2}, activation, 0.0F}, {2, 0, 2}, 0);
+      for (unsigned seed = 1; seed < 1000 && distance_to_kink(*backend_, net) < 0.1; ++seed) {
+        net = TowerNet(net.shape, {2, 0, 2}, seed);
+      }
+      ASSERT_GE(distance_to_kink(*backend_, net), 0.1);
+      loss_of(*backend_, net, net.dlogits);
+      const auto results = run(*backend_, net);
+      expect_differences(*backend_, net, net.parameters, results.gradients, "parameter");
+      expect_differences(*backend_, net, net.common, results.dcommon, "common input");
+      expect_differences(*backend_, net, net.sample, results.dsample, "sample input");
+    }
+  }
+}
+
+TEST_P(Towers, TheReferencesGradientsMatchItsOwnFiniteDifferencesWithDropout) {
+  for (const Activation activation : {Activation::relu, Activation::prelu}) {
+    TowerNet net({2, 3, {5, 4}, activation, 0.3F}, {2, 0, 2}, 0);
+    for (unsigned seed = 1; seed < 1000 && distance_to_kink(*backend_, net) < 0.02; ++seed) {
+      net = TowerNet(net.shape, {2, 0, 2}, seed);
+    }
+    const auto observed = run(*backend_, net, {true, 1, 1});  // fixes the dropout masks
+    const auto gradients = reference_run(net, observed, true);
+    const auto expect = [&](std::vector<float>& values, const std::vector<double>& gradient, const char* what) {
+      ASSERT_EQ(values.size(), gradient.size());
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const float value = values[i];
+        const auto weighted_logits = [&](float moved) {
+          values[i] = moved;
+          const auto logits = reference_run(net, observed, true).logits;
+          double sum = 0.0;
+          for (std::size_t k = 0; k < logits.size(); ++k) sum += static_cast<double>(net.dlogits[k]) * logits[k];
+          return sum;
+        };
+        const float up = value + 0x1p-10F, down = value - 0x1p-10F;
+        const double difference = weighted_logits(up) - weighted_logits(down);
+        values[i] = value;
+        // Logits are linear in any one parameter or input while no kink is crossed: only rounding, ~1e-15 / h, is left.
+        EXPECT_NEAR(gradient[i], difference / (static_cast<double>(up) - static_cast<double>(down)), 1e-11)
+            << what << i;
+      }
+    };
+    expect(net.parameters, gradients.gradients, "parameter ");
+    expect(net.common, gradients.dcommon, "common input ");
+    expect(net.sample, gradients.dsample, "sample input ");
+  }
+}
+
+// ---- the factored first layer ----
+
+TEST_P(Towers, TheFactoredFirstLayerEqualsJoiningTheCommonRowIntoEveryImpression) {
+  const Groups groups{5, 0, 30, 1};
+  const TowerNet factored({6, 9, {11, 4}, Activation::prelu, 0.0F}, groups, 5);
+  TowerNet joined({0, 15, {11, 4}, Activation::prelu, 0.0F}, groups, 5);
+  joined.parameters = factored.parameters;  // the common half lies before the sample half, as in joined rows
+  joined.dlogits = factored.dlogits;
+  joined.sample.clear();
+  std::vector<std::size_t> user;
+  for (std::size_t u = 0; u < groups.size(); ++u) user.insert(user.end(), groups[u], u);
+  for (std::size_t r = 0; r < user.size(); ++r) {
+    joined.sample.insert(joined.sample.end(), factored.common.data() + 6 * user[r],
+                         factored.common.data() + 6 * (user[r] + 1));
+    joined.sample.insert(joined.sample.end(), factored.sample.data() + 9 * r, factored.sample.data() + 9 * (r + 1));
+  }
+  const auto one = run(*backend_, factored), other = run(*backend_, joined);
+  const auto magnitude = magnitude_run(factored, one, false);
+  const auto doubled = [](const std::vector<float>& values) {
+    return std::vector<double>(values.begin(), values.end());
+  };
+  // Both are within the bound of the exact result, hence within twice the bound of each other.
+  expect_close(one.logits, doubled(other.logits), magnitude.logits, 2 * forward_bound(factored.shape), "logit");
+  expect_close(one.gradients, doubled(other.gradients), magnitude.gradients, 2 * backward_bound(factored), "gradient");
+  std::vector<double> dcommon(factored.common.size(), 0.0);
+  for (std::size_t r = 0; r < user.size(); ++r) {
+    for (std::size_t k = 0; k < 6; ++k) dcommon[6 * user[r] + k] += static_cast<double>(other.dsample[15 * r + k]);
+  }
+  expect_close(one.dcommon, dcommon, magnitude.dcommon, 2 * backward_bound(factored), "dcommon");
+}
+
+// ---- dropout ----
+
+TowerNet dropout_net(float rate) {
+  return {{0, 6, {101, 50}, Activation::prelu, rate}, {150}, 9};
+}
+
+std::vector<bool> dropped_units(const TowerResults<float>& results) {
+  std::vector<bool> dropped;
+  for (const auto& tower : results.a) {
+    for (const auto& layer : tower) {
+      for (const float a : layer) dropped.push_back(a == 0.0F);
+    }
+  }
+  return dropped;
+}
+
+TEST_P(Towers, DropoutDropsAtItsRateAndScalesTheUnitsThatStay) {
+  for (const float rate : {0.1F, 0.5F, 0.9F}) {
+    const TowerNet net = dropout_net(rate);
+    const auto results = run(*backend_, net, {true, 1, 1});
+    const auto dropped = dropped_units(results);
+    const double n = static_cast<double>(dropped.size());
+    const double share = static_cast<double>(std::count(dropped.begin(), dropped.end(), true)) / n;
+    const double p = static_cast<double>(rate);
+    EXPECT_NEAR(share, p, 5.0 * std::sqrt(p * (1.0 - p) / n));  // five standard errors
+    const auto plain = run(*backend_, net);
+    for (std::size_t i = 0; i < results.a[1][0].size(); ++i) {
+      const float a = results.a[1][0][i];
+      if (a == 0.0F) continue;
+      EXPECT_NEAR(a, plain.a[1][0][i] / (1.0F - rate), 4 * 0x1p-24F * std::fabs(a));
+    }
+  }
+}
+
+TEST_P(Towers, DropoutMasksDependOnSeedStepLayerTowerRowAndUnitOnly) {
+  const TowerNet net = dropout_net(0.5F);
+  const auto mask = [&](std::uint64_t seed, std::uint64_t step) {
+    return dropped_units(run(*backend_, net, {true, seed, step}));
+  };
+  const auto agreement = [](const std::vector<bool>& one, const std::vector<bool>& other) {
+    std::size_t same = 0;
+    for (std::size_t i = 0; i < one.size(); ++i) same += one[i] == other[i] ? 1 : 0;
+    return static_cast<double>(same) / static_cast<double>(one.size());
+  };
+  EXPECT_EQ(mask(1, 1), mask(1, 1));
+  // Independent fair masks agree on half of n units; five standard errors.
+  EXPECT_NEAR(agreement(mask(1, 1), mask(2, 1)), 0.5, 5.0 * 0.5 / std::sqrt(45'300.0));
+  EXPECT_NEAR(agreement(mask(1, 1), mask(1, 2)), 0.5, 5.0 * 0.5 / std::sqrt(45'300.0));
+  const auto results = run(*backend_, net, {true, 1, 1});
+  const auto first_rows = [](const std::vector<float>& layer, std::int64_t width, std::int64_t row) {
+    std::vector<bool> units;
+    for (std::int64_t i = row * width; i < row * width + 50 * 50; ++i) {
+      units.push_back(layer[static_cast<std::size_t>(i)] == 0.0F);
+    }
+    return units;
+  };
+  const double noise = 5.0 * 0.5 / std::sqrt(2500.0);
+  EXPECT_NEAR(agreement(first_rows(results.a[0][1], 50, 0), first_rows(results.a[1][1], 50, 0)), 0.5, noise);
+  EXPECT_NEAR(agreement(first_rows(results.a[0][1], 50, 0), first_rows(results.a[0][1], 50, 64)), 0.5, noise);
+  EXPECT_NEAR(agreement(first_rows(results.a[0][0], 101, 0), first_rows(results.a[0][1], 50, 0)), 0.5, noise);
+}
+
+TEST_P(Towers, InactiveDropoutChangesNothing) {
+  const TowerNet net = dropout_net(0.5F), plain = dropout_net(0.0F);
+  EXPECT_EQ(run(*backend_, net, {false, 1, 1}).logits, run(*backend_, plain, {true, 1, 1}).logits);
+}
+
+// ---- determinism, memory, errors ----
+
+TEST(TowersThreads, TheNumberOfThreadsDoesNotChangeOneBit) {
+  const TowerNet net({21, 19, {65, 33}, Activation::prelu, 0.2F}, {100, 0, 7, 300, 129}, 3);
+  const auto one = run(*make_cpu_backend(1), net, {true, 5, 6});
+  for (const int threads : {2, 3, 7}) {
+    const auto many = run(*make_cpu_backend(threads), net, {true, 5, 6});
+    EXPECT_EQ(one.logits, many.logits);
+    EXPECT_EQ(one.gradients, many.gradients);
+    EXPECT_EQ(one.dcommon, many.dcommon);
+    EXPECT_EQ(one.dsample, many.dsample);
+  }
+}
+
+TEST_P(Towers, AnImpressionsLogitsDoNotDependOnTheRestOfTheBatch) {
+  const TowerNet whole({4, 5, {33, 7}, Activation::prelu, 0.0F}, {40, 60}, 8);
+  TowerNet alone({4, 5, {33, 7}, Activation::prelu, 0.0F}, {1}, 8);
+  alone.common.assign(whole.common.begin() + 4, whole.common.end());
+  alone.sample.assign(whole.sample.begin() + 5 * 70, whole.sample.begin() + 5 * 71);
+  const auto expected = run(*backend_, whole).logits;
+  EXPECT_EQ(run(*backend_, alone).logits, std::vector<float>(expected.begin() + 140, expected.begin() + 142));
+}
+
+class CountingMemory : public Memory {
+ public:
+  explicit CountingMemory(Memory& memory) : memory_(memory) {}
+  void* allocate(std::size_t bytes) override {
+    ++allocations;
+    return memory_.allocate(bytes);
+  }
+  void release(void* pointer) noexcept override { memory_.release(pointer); }
+  void copy_from_host(void* to, const void* from, std::size_t bytes) override {
+    memory_.copy_from_host(to, from, bytes);
+  }
+  void copy_to_host(void* to, const void* from, std::size_t bytes) const override {
+    memory_.copy_to_host(to, from, bytes);
+  }
+  void zero(void* to, std::size_t bytes) override { memory_.zero(to, bytes); }
+  int allocations = 0;
+
+ private:
+  Memory& memory_;
+};
+
+TEST_P(Towers, TheWorkspaceAllocatesNoMoreAfterTheLargestBatch) {
+  CountingMemory memory(backend_->memory());
+  TowerWorkspace workspace(memory);
+  const TowerShape shape{4, 5, {33, 7}, Activation::prelu, 0.2F};
+  const TowerNet large(shape, {40, 60}, 1), small(shape, {30}, 2);
+  const auto first = run(*backend_, large, {true, 1, 1}, workspace);
+  const int allocations = memory.allocations;
+  EXPECT_GT(allocations, 0);
+  EXPECT_EQ(run(*backend_, small, {true, 1, 1}, workspace).gradients, run(*backend_, small, {true, 1, 1}).gradients);
+  EXPECT_EQ(run(*backend_, large, {true, 1, 1}, workspace).gradients, first.gradients);
+  EXPECT_EQ(memory.allocations, allocations);
+}
+
+TEST_P(Towers, TheGradientOfTheFirstSampleInputsAloneEqualsThoseColumnsOfAll) {
+  const TowerNet net({4, 7, {9}, Activation::relu, 0.0F}, {5, 6}, 4);
+  const auto all = run(*backend_, net);
+  const auto parameters = tower_views(net.shape, std::span<const float>(net.parameters));
+  const TowerInputs inputs{{net.common.data(), 2, 4}, {net.sample.data(), 11, 7}, net.common_begin};
+  std::vector<float> gradients(net.parameters.size()), dcommon(8), dsample(11 * 5), logits(22);
+  TowerWorkspace workspace(backend_->memory());
+  towers_forward(*backend_, net.shape, parameters, inputs, {}, workspace, {logits.data(), 11, 2});
+  towers_backward(*backend_, net.shape, parameters, inputs, {}, {net.dlogits.data(), 11, 2}, workspace,
+                  tower_views(net.shape, std::span(gradients)), {dcommon.data(), 2, 4}, {dsample.data(), 11, 5});
+  for (std::size_t r = 0; r < 11; ++r) {
+    for (std::size_t k = 0; k < 5; ++k) EXPECT_EQ(dsample[5 * r + k], all.dsample[7 * r + k]);
+  }
+  EXPECT_EQ(gradients, all.gradients);
+}
+
+TEST_P(Towers, RejectsShapesThatDisagree) {
+  TowerNet net({4, 7, {9, 3}, Activation::prelu, 0.0F}, {5, 6}, 4);
+  const auto broken = [&](auto&& change) {
+    TowerNet copy = net;
+    change(copy);
+    return copy;
+  };
+  EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.common_begin.pop_back(); })), Error);
+  EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.common_begin.back() = 10; })), Error);
+  EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.shape.dropout = 1.0F; })), Error);
+  TowerShape other = net.shape;
+  other.hidden = {9, 4};
+  std::vector<float> flat(static_cast<std::size_t>(parameter_count(other))), logits(22);
+  const auto parameters = tower_views(other, std::span<const float>(flat));
+  TowerWorkspace workspace(backend_->memory());
+  const TowerInputs inputs{{net.common.data(), 2, 4}, {net.sample.data(), 11, 7}, net.common_begin};
+  EXPECT_THROW(towers_forward(*backend_, net.shape, parameters, inputs, {}, workspace, {logits.data(), 11, 2}), Error);
+}
+
+}  // namespace
+}  // namespace esmm::test

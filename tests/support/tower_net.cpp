@@ -1,0 +1,292 @@
+#include "tests/support/tower_net.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+
+#include "kernels/cpu/cpu_backend.hpp"
+#include "tests/reference/towers.hpp"
+
+namespace esmm::test {
+
+namespace {
+
+constexpr std::int64_t kPadding = 3;  // elements behind each row of inputs and outputs
+
+std::size_t index(std::int64_t i) {
+  return static_cast<std::size_t>(i);
+}
+
+std::vector<float> random_values(std::int64_t count, float low, float high, std::mt19937& random) {
+  std::uniform_real_distribution<float> value(low, high);
+  std::vector<float> values(index(count));
+  for (float& v : values) v = value(random);
+  return values;
+}
+
+/// A matrix whose rows are followed by NaNs.
+class PaddedMatrix {
+ public:
+  PaddedMatrix(std::int64_t rows, std::int64_t cols)
+      : rows_(rows), cols_(cols), values_(index(rows * (cols + kPadding)), std::numeric_limits<float>::quiet_NaN()) {}
+  PaddedMatrix(const std::vector<float>& dense, std::int64_t rows, std::int64_t cols) : PaddedMatrix(rows, cols) {
+    for (std::int64_t r = 0; r < rows; ++r) std::copy_n(dense.data() + r * cols, cols, view().row(r));
+  }
+  MatrixView<float> view() { return {values_.data(), rows_, cols_, cols_ + kPadding}; }
+
+  /// The values without padding, which must be untouched.
+  std::vector<float> dense() {
+    std::vector<float> result;
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      const float* row = view().row(r);
+      result.insert(result.end(), row, row + cols_);
+      for (std::int64_t c = cols_; c < cols_ + kPadding; ++c) EXPECT_TRUE(std::isnan(row[c])) << "padding was written";
+    }
+    return result;
+  }
+
+ private:
+  std::int64_t rows_, cols_;
+  std::vector<float> values_;
+};
+
+template <class T>
+class Cutter {
+ public:
+  explicit Cutter(std::span<T> flat) : flat_(flat) {}
+  std::span<T> vector(std::int64_t size) {
+    const auto result = flat_.subspan(used_, index(size));
+    used_ += index(size);
+    return result;
+  }
+  MatrixView<T> matrix(std::int64_t rows, std::int64_t cols) { return {vector(rows * cols).data(), rows, cols}; }
+
+ private:
+  std::span<T> flat_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace
+
+std::int64_t parameter_count(const TowerShape& shape) {
+  const std::int64_t per_unit = shape.activation == Activation::prelu ? 2 : 1;
+  std::int64_t inputs = shape.common_inputs + shape.sample_inputs, count = 0;
+  for (const std::int64_t width : shape.hidden) {
+    count += width * (inputs + per_unit);
+    inputs = width;
+  }
+  return kTowers * (count + inputs + 1);
+}
+
+template <class T>
+TowerViews<T> tower_views(const TowerShape& shape, std::span<T> flat) {
+  const std::int64_t slopes = shape.activation == Activation::prelu ? 1 : 0;
+  const std::int64_t width = kTowers * shape.hidden.front();
+  Cutter<T> cut(flat);
+  TowerViews<T> views;
+  views.first_common = cut.matrix(shape.common_inputs, width);
+  views.first_sample = cut.matrix(shape.sample_inputs, width);
+  views.first_bias = cut.vector(width);
+  views.first_slope = cut.vector(slopes * width);
+  for (auto& layers : views.deeper) {
+    for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
+      const bool is_output = l + 1 == shape.hidden.size();
+      const std::int64_t outputs = is_output ? 1 : shape.hidden[l + 1];
+      const auto weight = cut.matrix(shape.hidden[l], outputs);
+      const auto bias = cut.vector(outputs);
+      layers.push_back({weight, bias, cut.vector(is_output ? 0 : slopes * outputs)});
+    }
+  }
+  return views;
+}
+template TowerViews<float> tower_views(const TowerShape&, std::span<float>);
+template TowerViews<const float> tower_views(const TowerShape&, std::span<const float>);
+template TowerViews<double> tower_views(const TowerShape&, std::span<double>);
+
+TowerNet::TowerNet(TowerShape shape_, const std::vector<std::uint32_t>& group_sizes, unsigned seed)
+    : shape(std::move(shape_)),
+      impressions(std::accumulate(group_sizes.begin(), group_sizes.end(), std::int64_t{0})),
+      common_rows(shape.common_inputs == 0 ? 0 : static_cast<std::int64_t>(group_sizes.size())),
+      common_begin(1, 0) {
+  for (const std::uint32_t size : group_sizes) common_begin.push_back(common_begin.back() + size);
+  std::mt19937 random(seed);
+  parameters = random_values(parameter_count(shape), -0.6F, 0.6F, random);  // slopes must stay within [-1, 1]
+  common = random_values(common_rows * shape.common_inputs, -1.0F, 1.0F, random);
+  sample = random_values(impressions * shape.sample_inputs, -1.0F, 1.0F, random);
+  dlogits = random_values(impressions * kTowers, -1.0F, 1.0F, random);
+}
+
+TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout) {
+  TowerWorkspace workspace(backend.memory());
+  return run(backend, net, dropout, workspace);
+}
+
+TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout, TowerWorkspace& workspace) {
+  const TowerShape& shape = net.shape;
+  PaddedMatrix common(net.common, net.common_rows, shape.common_inputs);
+  PaddedMatrix sample(net.sample, net.impressions, shape.sample_inputs);
+  PaddedMatrix logits(net.impressions, kTowers), dlogits(net.dlogits, net.impressions, kTowers);
+  PaddedMatrix dcommon(net.common_rows, shape.common_inputs), dsample(net.impressions, shape.sample_inputs);
+  const auto parameters = tower_views(shape, std::span<const float>(net.parameters));
+  const TowerInputs inputs{common.view(), sample.view(), net.common_begin};
+  TowerResults<float> results;
+  results.gradients.assign(net.parameters.size(), std::numeric_limits<float>::quiet_NaN());
+
+  towers_forward(backend, shape, parameters, inputs, dropout, workspace, logits.view());
+  towers_backward(backend, shape, parameters, inputs, dropout, dlogits.view(), workspace,
+                  tower_views(shape, std::span(results.gradients)), dcommon.view(), dsample.view());
+  results.logits = logits.dense();
+  results.dcommon = dcommon.dense();
+  results.dsample = dsample.dense();
+  for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
+    const auto& layer = workspace.layers[l];
+    const std::int64_t width = shape.hidden[l];
+    for (std::size_t t = 0; t < kTowers; ++t) {
+      std::vector<float>&z = results.z[t].emplace_back(), &a = results.a[t].emplace_back();
+      for (std::int64_t i = 0; i < net.impressions * width; ++i) {
+        const std::int64_t at = i / width * kTowers * width + static_cast<std::int64_t>(t) * width + i % width;
+        a.push_back(layer.a.data()[at]);
+        z.push_back(shape.activation == Activation::prelu ? layer.z.data()[at] : a.back());
+      }
+    }
+  }
+  return results;
+}
+
+namespace {
+
+std::vector<double> map(const std::vector<float>& values, bool absolute) {
+  std::vector<double> result(values.begin(), values.end());
+  for (double& v : result) v = absolute ? std::fabs(v) : v;
+  return result;
+}
+
+reference::Tower reference_tower(const TowerShape& shape, const TowerViews<double>& p, std::size_t t) {
+  reference::Tower tower;
+  const std::int64_t inputs = shape.common_inputs + shape.sample_inputs, h = shape.hidden.front();
+  reference::DenseLayer& first = tower.emplace_back();
+  first.inputs = index(inputs);
+  first.outputs = index(h);
+  for (std::int64_t k = 0; k < inputs; ++k) {
+    const double* row = k < shape.common_inputs ? p.first_common.row(k) : p.first_sample.row(k - shape.common_inputs);
+    first.weight.insert(first.weight.end(), row + index(h) * t, row + index(h) * (t + 1));
+  }
+  const auto half = [&](std::span<double> both) {
+    const auto own = both.subspan(both.size() / kTowers * t, both.size() / kTowers);
+    return std::vector<double>(own.begin(), own.end());
+  };
+  first.bias = half(p.first_bias);
+  first.slope = half(p.first_slope);
+  for (const auto& layer : p.deeper[t]) {
+    tower.push_back({index(layer.weight.rows),
+                     index(layer.weight.cols),
+                     {layer.weight.data, layer.weight.data + layer.weight.rows * layer.weight.cols},
+                     {layer.bias.begin(), layer.bias.end()},
+                     {layer.slope.begin(), layer.slope.end()}});
+  }
+  return tower;
+}
+
+void store_gradients(const TowerShape& shape, const reference::Tower& gradient, std::size_t t,
+                     const TowerViews<double>& out) {
+  const std::size_t h = gradient[0].outputs, common = index(shape.common_inputs);
+  for (std::size_t k = 0; k < gradient[0].inputs; ++k) {
+    double* row = k < common ? out.first_common.row(static_cast<std::int64_t>(k))
+                             : out.first_sample.row(static_cast<std::int64_t>(k - common));
+    std::copy_n(gradient[0].weight.data() + k * h, h, row + h * t);
+  }
+  std::ranges::copy(gradient[0].bias, out.first_bias.data() + h * t);
+  std::ranges::copy(gradient[0].slope, out.first_slope.data() + h * t);
+  for (std::size_t l = 1; l < gradient.size(); ++l) {
+    std::ranges::copy(gradient[l].weight, out.deeper[t][l - 1].weight.data);
+    std::ranges::copy(gradient[l].bias, out.deeper[t][l - 1].bias.data());
+    std::ranges::copy(gradient[l].slope, out.deeper[t][l - 1].slope.data());
+  }
+}
+
+TowerResults<double> run_in_double(const TowerNet& net, const TowerResults<float>& observed, bool dropout_active,
+                                   bool absolute) {
+  const TowerShape& shape = net.shape;
+  const std::size_t rows = index(net.impressions), common = index(shape.common_inputs),
+                    sample = index(shape.sample_inputs);
+  const reference::Unit unit = absolute                                ? reference::Unit::pass
+                               : shape.activation == Activation::prelu ? reference::Unit::prelu
+                                                                       : reference::Unit::relu;
+  std::vector<double> parameters = map(net.parameters, absolute);
+  const std::vector<double> commons = map(net.common, absolute), samples = map(net.sample, absolute),
+                            dlogits = map(net.dlogits, absolute);
+  std::vector<double> x;  // [B, Ic + Is] joined
+  std::vector<std::size_t> user(rows, 0);
+  for (std::size_t r = 0; r < rows; ++r) {
+    while (common > 0 && net.common_begin[user[r] + 1] <= r) ++user[r];
+    x.insert(x.end(), commons.data() + user[r] * common, commons.data() + (user[r] + (common > 0 ? 1 : 0)) * common);
+    x.insert(x.end(), samples.data() + r * sample, samples.data() + (r + 1) * sample);
+  }
+
+  TowerResults<double> results;
+  results.logits.resize(rows * kTowers);
+  results.gradients.resize(parameters.size());
+  results.dcommon.assign(commons.size(), 0.0);
+  results.dsample.assign(samples.size(), 0.0);
+  for (std::size_t t = 0; t < kTowers; ++t) {
+    std::vector<std::vector<double>> masks;
+    for (std::size_t l = 0; dropout_active && l < shape.hidden.size(); ++l) {
+      std::vector<double>& mask = masks.emplace_back();
+      for (const float a : observed.a[t][l]) {
+        mask.push_back(a == 0.0F ? 0.0 : 1.0 / (1.0 - static_cast<double>(shape.dropout)));
+      }
+    }
+    const auto tower = reference_tower(shape, tower_views(shape, std::span(parameters)), t);
+    auto activations = reference::forward(tower, unit, x, rows, masks);
+    results.z[t] = activations.z;
+    results.a[t] = activations.a;
+    for (std::size_t l = 0; l < shape.hidden.size() && !absolute; ++l) {
+      for (std::size_t i = 0; i < activations.z[l].size(); ++i) {
+        double& z = activations.z[l][i];
+        z = observed.z[t][l][i] > 0.0F ? std::fabs(z) : -std::fabs(z);
+      }
+    }
+    std::vector<double> dlogit(rows);
+    for (std::size_t r = 0; r < rows; ++r) {
+      results.logits[r * kTowers + t] = activations.a.back()[r];
+      dlogit[r] = dlogits[r * kTowers + t];
+    }
+    const auto gradients = reference::backward(tower, unit, x, rows, masks, activations, dlogit);
+    store_gradients(shape, gradients.tower, t, tower_views(shape, std::span(results.gradients)));
+    for (std::size_t r = 0; r < rows; ++r) {
+      const double* dx = gradients.x.data() + r * (common + sample);
+      for (std::size_t k = 0; k < common; ++k) results.dcommon[user[r] * common + k] += dx[k];
+      for (std::size_t k = 0; k < sample; ++k) results.dsample[r * sample + k] += dx[common + k];
+    }
+  }
+  return results;
+}
+
+}  // namespace
+
+TowerResults<double> reference_run(const TowerNet& net, const TowerResults<float>& observed, bool dropout_active) {
+  return run_in_double(net, observed, dropout_active, false);
+}
+
+TowerResults<double> magnitude_run(const TowerNet& net, const TowerResults<float>& observed, bool dropout_active) {
+  return run_in_double(net, observed, dropout_active, true);
+}
+
+double forward_bound(const TowerShape& shape) {
+  // Per layer: one rounding per product and sum, then bias, common half, slope, dropout factor and its own rounding.
+  std::int64_t roundings = shape.common_inputs + shape.sample_inputs + 5;
+  for (const std::int64_t width : shape.hidden) roundings += width + 5;
+  return 1.01 * static_cast<double>(roundings) * 0x1p-24;
+}
+
+double backward_bound(const TowerNet& net) {
+  // Forward's roundings, as many again on the way back, and a sum over all impressions.
+  return 2.0 * forward_bound(net.shape) +
+         1.01 * static_cast<double>(net.impressions + 2 * net.shape.hidden.front()) * 0x1p-24;
+}
+
+}  // namespace esmm::test
