@@ -18,10 +18,10 @@
 namespace esmm {
 namespace {
 
-using testing::expand;
+using test::expand;
+using test::Impression;
+using test::MemoryLog;
 using ::testing::HasSubstr;
-using testing::Impression;
-using testing::MemoryLog;
 
 constexpr std::uint64_t plenty = 1ULL << 30;  // a window that holds everything
 constexpr Order every_order[] = {Order::sequential, Order::by_common_row, Order::by_impression};
@@ -49,7 +49,7 @@ struct Dataset {
   }
 
   MemoryLog log;
-  testing::TemporaryDirectory directory;
+  test::TemporaryDirectory directory;
   std::string path = directory / "packed";
   std::shared_ptr<const PackedDataset> packed;
   ModelInputs inputs;
@@ -57,10 +57,10 @@ struct Dataset {
 };
 
 MemoryLog users_log() {
-  testing::RandomLogShape shape;
+  test::RandomLogShape shape;
   shape.common_rows = 900;
   shape.impressions = 20'000;
-  return testing::random_log(shape);
+  return test::random_log(shape);
 }
 const Dataset& users() {
   static const Dataset dataset(users_log());
@@ -113,7 +113,7 @@ std::vector<std::uint64_t> expect_whole_dataset(Loader& loader, const Dataset& d
     EXPECT_EQ(last_size, batch_size) << "only the last batch may be smaller";
     last_size = batch->impressions();
     ++batches;
-    testing::expect_well_formed(*batch);
+    test::expect_well_formed(*batch);
     for (const Impression& impression : expand(*batch)) {
       EXPECT_EQ(impression, dataset.expected.at(impression.input_index));
       order.push_back(impression.input_index);
@@ -247,10 +247,10 @@ TEST(Loader, HasEachCommonRowAtMostOncePerBatchWhenShuffledByImpression) {
 }
 
 TEST(Loader, ContinuesACommonRowThatIsLargerThanABatch) {
-  testing::RandomLogShape shape;
+  test::RandomLogShape shape;
   shape.common_rows = 3;
   shape.impressions = 9000;
-  MemoryLog log = testing::random_log(shape);
+  MemoryLog log = test::random_log(shape);
   for (std::size_t i = 0; i < 6000; ++i) log.impressions[i].common = "user1";
   const Dataset dataset(std::move(log));
   for (const Order order : every_order) {
@@ -265,10 +265,10 @@ TEST(Loader, ContinuesACommonRowThatIsLargerThanABatch) {
 }
 
 TEST(Loader, TakesADatasetWithoutCommonFields) {
-  testing::RandomLogShape shape;
+  test::RandomLogShape shape;
   shape.common_rows = shape.common_fields = 0;
   shape.impressions = 9000;
-  const Dataset dataset(testing::random_log(shape));
+  const Dataset dataset(test::random_log(shape));
   for (const Order order : every_order) {
     for (const std::uint64_t window : {std::uint64_t{1}, plenty}) {
       Loader loader(dataset.packed, dataset.inputs, options(order, window));
@@ -294,8 +294,8 @@ TEST(Loader, DeliversOneBatchWhenItIsLargerThanTheDataset) {
 }
 
 TEST(Loader, DeliversBatchesOfOneImpression) {
-  testing::RandomLogShape shape;
-  const Dataset dataset(testing::random_log(shape));
+  test::RandomLogShape shape;
+  const Dataset dataset(test::random_log(shape));
   Loader loader(dataset.packed, dataset.inputs, options(Order::by_impression, 1, 1));
   loader.start(0);
   expect_whole_dataset(loader, dataset, 1);
@@ -312,12 +312,12 @@ TEST(Loader, LeavesOutWhatWasNotAskedFor) {
 }
 
 TEST(Loader, ReportsACorruptBlockAtTheSameBatchWithAnyNumberOfWorkers) {
-  const testing::TemporaryDirectory directory;
+  const test::TemporaryDirectory directory;
   const std::string path = directory / "packed";
   std::filesystem::copy(users().path, path, std::filesystem::copy_options::recursive);
-  std::string bytes = testing::read_bytes(path + "/blocks.bin");
+  std::string bytes = test::read_bytes(path + "/blocks.bin");
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x10);
-  testing::write_bytes(path + "/blocks.bin", bytes);
+  test::write_bytes(path + "/blocks.bin", bytes);
   const auto packed = PackedDataset::open(path);
 
   std::set<std::vector<std::uint64_t>> delivered;
