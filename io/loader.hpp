@@ -60,6 +60,8 @@ struct HostBatch {
 
 /// Fills a ring of batches ahead of its one consumer. The sequence of batches depends on the dataset, the options'
 /// order, seed, batch size and window, and the epoch; never on the number of workers or on timing.
+/// Memory: the ring (batches_ahead + 1 batches) and two windows, or the whole dataset decoded where it fits into one. A
+/// window holds at most window_bytes (estimated), but at least one block and one batch.
 /// A batch never spans epochs; the last batch of an epoch is smaller. A common row whose impressions do not fit into
 /// one batch is continued in the next.
 class Loader {

@@ -14,11 +14,11 @@
 namespace esmm {
 namespace {
 
+using test::expand;
+using test::expect_same;
+using test::expect_well_formed;
+using test::Impression;
 using ::testing::ElementsAre;
-using testing::expand;
-using testing::expect_same;
-using testing::expect_well_formed;
-using testing::Impression;
 using ::testing::IsEmpty;
 
 constexpr std::uint32_t sample_fields = 3, common_fields = 2, dense_columns = 2;

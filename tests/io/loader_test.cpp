@@ -18,10 +18,10 @@
 namespace esmm {
 namespace {
 
+using test::expand;
+using test::Impression;
 using test::MemoryLog;
-using testing::expand;
 using ::testing::HasSubstr;
-using testing::Impression;
 
 constexpr std::uint64_t plenty = 1ULL << 30;  // a window that holds everything
 constexpr Order every_order[] = {Order::sequential, Order::by_common_row, Order::by_impression};
@@ -57,10 +57,10 @@ struct Dataset {
 };
 
 MemoryLog users_log() {
-  testing::RandomLogShape shape;
+  test::RandomLogShape shape;
   shape.common_rows = 900;
   shape.impressions = 20'000;
-  return testing::random_log(shape);
+  return test::random_log(shape);
 }
 const Dataset& users() {
   static const Dataset dataset(users_log());
@@ -113,7 +113,7 @@ std::vector<std::uint64_t> expect_whole_dataset(Loader& loader, const Dataset& d
     EXPECT_EQ(last_size, batch_size) << "only the last batch may be smaller";
     last_size = batch->impressions();
     ++batches;
-    testing::expect_well_formed(*batch);
+    test::expect_well_formed(*batch);
     for (const Impression& impression : expand(*batch)) {
       EXPECT_EQ(impression, dataset.expected.at(impression.input_index));
       order.push_back(impression.input_index);
@@ -140,10 +140,11 @@ TEST(Loader, DeliversEveryImpressionOncePerEpochWhateverTheOrderAndTheWindow) {
   }
 }
 
+// With windows of one block and batches of 4000 nearly every batch is cut from two windows.
 TEST(Loader, DeliversTheSameBatchesWithAnyNumberOfWorkers) {
   for (const Order order : every_order) {
-    for (const std::uint64_t window : {std::uint64_t{1}, plenty}) {
-      LoaderOptions some = options(order, window);
+    for (const auto& [window, batch_size] : {std::pair{std::uint64_t{1}, 300}, {1, 4000}, {plenty, 300}}) {
+      LoaderOptions some = options(order, window, batch_size);
       some.workers = 1;
       some.batches_ahead = 1;
       const auto expected = one_epoch(users(), some, 3);
@@ -246,10 +247,10 @@ TEST(Loader, HasEachCommonRowAtMostOncePerBatchWhenShuffledByImpression) {
 }
 
 TEST(Loader, ContinuesACommonRowThatIsLargerThanABatch) {
-  testing::RandomLogShape shape;
+  test::RandomLogShape shape;
   shape.common_rows = 3;
   shape.impressions = 9000;
-  MemoryLog log = testing::random_log(shape);
+  MemoryLog log = test::random_log(shape);
   for (std::size_t i = 0; i < 6000; ++i) log.impressions[i].common = "user1";
   const Dataset dataset(std::move(log));
   for (const Order order : every_order) {
@@ -264,10 +265,10 @@ TEST(Loader, ContinuesACommonRowThatIsLargerThanABatch) {
 }
 
 TEST(Loader, TakesADatasetWithoutCommonFields) {
-  testing::RandomLogShape shape;
+  test::RandomLogShape shape;
   shape.common_rows = shape.common_fields = 0;
   shape.impressions = 9000;
-  const Dataset dataset(testing::random_log(shape));
+  const Dataset dataset(test::random_log(shape));
   for (const Order order : every_order) {
     for (const std::uint64_t window : {std::uint64_t{1}, plenty}) {
       Loader loader(dataset.packed, dataset.inputs, options(order, window));
@@ -293,8 +294,8 @@ TEST(Loader, DeliversOneBatchWhenItIsLargerThanTheDataset) {
 }
 
 TEST(Loader, DeliversBatchesOfOneImpression) {
-  testing::RandomLogShape shape;
-  const Dataset dataset(testing::random_log(shape));
+  test::RandomLogShape shape;
+  const Dataset dataset(test::random_log(shape));
   Loader loader(dataset.packed, dataset.inputs, options(Order::by_impression, 1, 1));
   loader.start(0);
   expect_whole_dataset(loader, dataset, 1);
