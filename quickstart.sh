@@ -24,6 +24,6 @@ $esmm_gpu eval --run runs/quickstart --data runs/quickstart-log --truth runs/qui
 cat <<END
 
 The run is in runs/quickstart: model.safetensors, config.toml, metrics.jsonl, summary.json, checkpoints/.
-Next: $esmm_gpu train --data YOUR_LOG        (docs/data_formats.md says what YOUR_LOG may be)
+Next: $esmm_gpu train --data YOUR_LOG        (docs/input_formats.md says what YOUR_LOG may be)
       $esmm_gpu predict --run runs/quickstart --data runs/quickstart-log --out predictions.csv
 END

@@ -58,7 +58,7 @@ inline bool RecordParser::scan_usual(const char*& at, Record& record) const {
 
 std::optional<Problem> RecordParser::scan_any(std::string_view text, Record& record) const {
   const auto problem = [&](BadRowKind kind, std::string_view what) {
-    return Problem{kind, fmt::format("{}: {}", what, quoted(text))};
+    return Problem{kind, fmt::format("{}: {}", what, in_quotes(text))};
   };
   const std::size_t field_end = text.find(kFieldEnd);
   if (field_end == std::string_view::npos) {
@@ -98,7 +98,7 @@ std::optional<Problem> RecordParser::parse(std::string_view text, std::string_vi
                                            FeatureRows& rows) const {
   std::uint64_t count = 0;
   if (scan_id(feature_num, count) != Scan::ok) {
-    return Problem{BadRowKind::number, fmt::format("feature_num is not a whole number: {}", quoted(feature_num))};
+    return Problem{BadRowKind::number, fmt::format("feature_num is not a whole number: {}", in_quotes(feature_num))};
   }
   const std::uint64_t most = text.size() / 2 + 1;  // an untrusted count must not decide how much memory is taken
   std::size_t used = rows.id.size();
@@ -212,9 +212,9 @@ std::vector<std::string> AliCcpReader::files() const {
 std::optional<Problem> AliCcpReader::parse_common(std::string_view line, CommonRows& rows) const {
   std::array<std::string_view, 3> cells;
   if (const std::size_t columns = split(line, cells); columns < cells.size()) {
-    return Problem{
-        BadRowKind::field_count,
-        fmt::format("{} columns instead of 3 (common_feature_index,feature_num,features): {}", columns, quoted(line))};
+    return Problem{BadRowKind::field_count,
+                   fmt::format("{} columns instead of 3 (common_feature_index,feature_num,features): {}", columns,
+                               in_quotes(line))};
   }
   if (auto problem = common_.parse(cells[2], cells[1], rows.features)) return problem;
   rows.key.push_back(common_key(cells[0]));
@@ -227,7 +227,7 @@ std::optional<Problem> AliCcpReader::parse_skeleton(std::string_view line, Impre
     return Problem{BadRowKind::field_count,
                    fmt::format("{} columns instead of 6 "
                                "(sample_id,click,conversion,common_feature_index,feature_num,features): {}",
-                               columns, quoted(line))};
+                               columns, in_quotes(line))};
   }
   Labels labels;
   if (auto problem = parse_labels(cells[1], cells[2], labels_required_, labels)) return problem;

@@ -35,13 +35,12 @@ std::uint32_t symbol_of(std::uint32_t value) {
 }
 
 struct SymbolTable {
-  std::array<std::uint32_t, kSymbols> base{};
-  std::array<std::uint8_t, kSymbols> bits{};
+  struct Entry {
+    std::uint32_t base = 0, mask = 0, bits = 0;
+  };
+  std::array<Entry, kSymbols> of{};
   SymbolTable() {
-    for (std::uint32_t s = 0; s < kSymbols; ++s) {
-      base[s] = base_value(s);
-      bits[s] = static_cast<std::uint8_t>(extra_bits(s));
-    }
+    for (std::uint32_t s = 0; s < kSymbols; ++s) of[s] = {base_value(s), (1U << extra_bits(s)) - 1, extra_bits(s)};
   }
 };
 const SymbolTable kTable;
@@ -77,10 +76,10 @@ bool join_bits(std::span<const std::uint8_t> symbols, std::span<const std::byte>
   std::uint64_t at = 0;  // in bits
   const std::uint64_t end = std::uint64_t{bits.size()} * 8;
   const auto value = [&](std::uint8_t symbol, std::uint64_t word) {
-    const std::uint32_t width = kTable.bits[symbol];
-    const std::uint64_t low = (word >> (at & 7)) & ((1ULL << width) - 1);
-    at += width;
-    return kTable.base[symbol] + static_cast<std::uint32_t>(low);
+    const SymbolTable::Entry entry = kTable.of[symbol];
+    const auto low = static_cast<std::uint32_t>(word >> (at & 7)) & entry.mask;
+    at += entry.bits;
+    return entry.base + low;
   };
   constexpr std::size_t kStep = 8;
   constexpr std::uint64_t kStepBits = kStep * 28 + 7 + 64;
@@ -118,8 +117,8 @@ void ColumnEncoder::integers(std::span<const std::uint32_t> values) {
   for (const std::uint32_t value : values) {
     const std::uint32_t symbol = symbol_of(value);
     symbols_.push_back(static_cast<std::byte>(symbol));
-    pending |= std::uint64_t{value - kTable.base[symbol]} << pending_bits;
-    pending_bits += kTable.bits[symbol];
+    pending |= std::uint64_t{value - kTable.of[symbol].base} << pending_bits;
+    pending_bits += kTable.of[symbol].bits;
     flush(7);
   }
   flush(0);

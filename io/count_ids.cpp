@@ -1,6 +1,7 @@
 #include "io/count_ids.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <mutex>
 #include <utility>
@@ -72,6 +73,46 @@ class IdCounts {
   std::vector<Shard> shards_;
 };
 
+/// The distinct (table, id) pairs of one row. Emptied without touching its slots: a slot counts only if it carries the
+/// number of the current row.
+class RowSet {
+ public:
+  void start(std::size_t size) {
+    if (slots_.size() < 2 * size) {
+      slots_.assign(std::bit_ceil(std::max<std::size_t>(64, 2 * size)), {});
+      row_ = 0;
+    }
+    ++row_;
+  }
+  /// True if the pair is new.
+  bool insert(std::uint16_t table, std::uint64_t id) {
+    Slot& slot = slots_[find(table, id)];
+    if (slot.row_and_table >> 16 == row_) return false;
+    slot = {id, row_ << 16 | table};
+    return true;
+  }
+  [[nodiscard]] bool contains(std::uint16_t table, std::uint64_t id) const {
+    return slots_[find(table, id)].row_and_table >> 16 == row_;
+  }
+
+ private:
+  struct Slot {
+    std::uint64_t id = 0;
+    std::uint64_t row_and_table = 0;
+  };
+  /// The pair's slot, or the free one where it belongs.
+  [[nodiscard]] std::size_t find(std::uint16_t table, std::uint64_t id) const {
+    const std::size_t mask = slots_.size() - 1;
+    std::size_t s = mix(id + table) & mask;
+    while (slots_[s].row_and_table >> 16 == row_ &&
+           (slots_[s].id != id || slots_[s].row_and_table != (row_ << 16 | table)))
+      s = (s + 1) & mask;
+    return s;
+  }
+  std::vector<Slot> slots_;
+  std::uint64_t row_ = 0;
+};
+
 /// Counts the ids of ranges, on one thread.
 class RangeCounter {
  public:
@@ -90,31 +131,33 @@ class RangeCounter {
   void count(const TokenRange& range) {
     for (std::size_t g = 0; g < range.groups(); ++g) {
       const std::size_t impressions = range.impressions(g);
-      distinct(range.common(g), common_table_, common_);
-      for (const Occurrence& o : common_) add(o, static_cast<std::uint32_t>(impressions));
-      for (std::size_t i = 0; i < impressions; ++i) {
-        distinct(range.impression(g, i).features, sample_table_, sample_);
-        for (const Occurrence& o : sample_)  // an id on both sides of an impression is counted with the common row
-          if (!shared_ || !std::binary_search(common_.begin(), common_.end(), o)) add(o, 1);
+      const TokenRow common = range.common(g);
+      common_.start(common.size());
+      for (std::size_t i = 0; i < common.size(); ++i) {
+        const std::uint16_t table = common_table_[common.field(i)];
+        if (common_.insert(table, common.id(i))) add(table, common.id(i), static_cast<std::uint32_t>(impressions));
       }
+      for (std::size_t i = 0; i < impressions; ++i) count_sample(range.impression(g, i).features);
     }
     for (std::size_t shard = 0; shard < batches_.size(); ++shard) flush(shard);
   }
 
  private:
-  using Occurrence = std::pair<std::uint16_t, std::uint64_t>;  // table, id
   static constexpr std::size_t kBatch = 1024;
 
-  static void distinct(TokenRow row, const std::vector<std::uint16_t>& table_of, std::vector<Occurrence>& out) {
-    out.clear();
-    for (std::size_t i = 0; i < row.size(); ++i) out.emplace_back(table_of[row.field(i)], row.id(i));
-    std::sort(out.begin(), out.end());
-    out.erase(std::unique(out.begin(), out.end()), out.end());
+  void count_sample(TokenRow row) {
+    sample_.start(row.size());
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::uint16_t table = sample_table_[row.field(i)];
+      const std::uint64_t id = row.id(i);
+      if (shared_ && common_.contains(table, id)) continue;  // counted with the common row
+      if (sample_.insert(table, id)) add(table, id, 1);
+    }
   }
 
-  void add(const Occurrence& occurrence, std::uint32_t weight) {
-    const std::size_t shard = IdCounts::shard_of(occurrence.first, occurrence.second);
-    batches_[shard].push_back({occurrence.second, weight});
+  void add(std::uint16_t table, std::uint64_t id, std::uint32_t weight) {
+    const std::size_t shard = IdCounts::shard_of(table, id);
+    batches_[shard].push_back({id, weight});
     if (batches_[shard].size() >= kBatch) flush(shard);
   }
 
@@ -127,7 +170,7 @@ class RangeCounter {
   std::vector<std::vector<Counted>> batches_;
   std::vector<std::uint16_t> sample_table_, common_table_;  // of each field
   bool shared_ = false;                                     // a table is used on both sides
-  std::vector<Occurrence> common_, sample_;
+  RowSet common_, sample_;
 };
 
 }  // namespace

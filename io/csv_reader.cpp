@@ -95,14 +95,6 @@ void drop_unfinished_row(CsvRows& rows, std::size_t count, std::size_t dense_col
   drop_unfinished_row(rows.common_features);
 }
 
-std::uint64_t id_of(std::string_view cell) {
-  std::uint64_t id = 0;
-  const char* at = cell.data();
-  const int digits = scan_digits(at, id);
-  const bool usual = digits > 0 && digits <= 18 && at == cell.data() + cell.size() && (cell[0] != '0' || digits == 1);
-  return usual ? id : feature_id(cell);
-}
-
 class CsvReader final : public LogReader {
  public:
   CsvReader(RowsFile file, char delimiter, Schema schema, std::vector<Column> columns, bool labels_required,
@@ -156,6 +148,7 @@ void CsvReader::read_common(const std::function<void(CommonRows&&)>& sink) {
   KeySet seen;
   read([&](CsvRows&& rows) {
     CommonRows distinct;
+    distinct.file = rows.file;
     for (std::size_t row = 0; row < rows.common.size(); ++row) {
       if (!seen.insert(rows.common[row])) continue;
       distinct.key.push_back(rows.common[row]);
@@ -200,14 +193,14 @@ std::optional<Problem> CsvReader::parse_cells(std::string_view line, CsvRows& ro
   }
   if (count != columns_.size()) {  // said first: a cell too many or too few puts the others under wrong names
     return Problem{BadRowKind::field_count,
-                   fmt::format("{} columns, but the header has {}: {}", count, columns_.size(), quoted(line))};
+                   fmt::format("{} columns, but the header has {}: {}", count, columns_.size(), in_quotes(line))};
   }
   return problem;
 }
 
 std::optional<Problem> CsvReader::parse_cell(const Column& column, std::string_view cell, CsvRows& rows) const {
   const auto problem = [&](BadRowKind kind, std::string_view what) {
-    return Problem{kind, fmt::format("column {} {}: {}", quoted(column.name), what, quoted(cell))};
+    return Problem{kind, fmt::format("column {} {}: {}", in_quotes(column.name), what, in_quotes(cell))};
   };
   if (column.is_common_key) {
     if (cell.empty()) return problem(BadRowKind::unknown_common, "(the common key) is empty");
@@ -226,25 +219,27 @@ std::optional<Problem> CsvReader::parse_cell(const Column& column, std::string_v
     case Role::sample:
     case Role::common: {
       if (cell.empty()) return std::nullopt;
-      if (column.whole_numbers && !is_whole_number(cell)) {
-        auto guessed = problem(BadRowKind::number, "was guessed to hold whole-number ids, but holds");
-        guessed.remedy =
-            "Declare the column in a --schema FILE.toml: under dense for decimals, under sample for ids of any text; "
-            "or pass --on-bad-row skip.";
-        return guessed;
+      std::uint64_t id = 0;
+      if (!scan_short_id(cell, id)) {
+        if (column.whole_numbers && !is_whole_number(cell)) {
+          auto guessed = problem(BadRowKind::number, "was guessed to hold whole-number ids, but holds");
+          guessed.remedy =
+              "Declare the column in a --schema FILE.toml: under dense for decimals, under sample for ids of any text; "
+              "or pass --on-bad-row skip.";
+          return guessed;
+        }
+        id = feature_id(cell);
       }
       FeatureRows& features = column.role == Role::sample ? rows.features : rows.common_features;
       features.field.push_back(column.index);
-      features.id.push_back(id_of(cell));
+      features.id.push_back(id);
       features.value.push_back(1);
       return std::nullopt;
     }
     case Role::dense: {
       if (cell.empty()) return std::nullopt;  // missing: stays NaN
       float& value = *(rows.dense.end() - static_cast<std::ptrdiff_t>(schema_.dense.size() - column.index));
-      const char* at = cell.data();
-      if (scan_short_float(at, value) && at == cell.data() + cell.size()) return std::nullopt;
-      switch (scan_float(cell, value)) {
+      switch (scan_value(cell, value)) {
         case Scan::not_a_number:
           return problem(BadRowKind::number, "is not a decimal number (leave it empty if missing)");
         case Scan::out_of_range:
@@ -275,7 +270,7 @@ std::vector<std::string> split_header(const std::string& path, const std::string
     name.erase(0, name.find_first_not_of(' '));
     const auto [known, is_new] = first.emplace(name, i);
     if (is_new || name.empty()) continue;
-    throw data_error("{}:1: two columns are named {} (columns {} and {}). Rename one.", path, quoted(name),
+    throw data_error("{}:1: two columns are named {} (columns {} and {}). Rename one.", path, in_quotes(name),
                      known->second + 1, i + 1);
   }
   return header;
@@ -295,7 +290,7 @@ class Plan {
     const auto found = std::find(header_.begin(), header_.end(), name);
     if (found == header_.end()) {
       throw data_error("{}:1: the header lacks the column {} that the schema names as {}. It has {}.", path_,
-                       quoted(name), key, listed(header_));
+                       in_quotes(name), key, listed(header_));
     }
     return columns_[static_cast<std::size_t>(found - header_.begin())];
   }
@@ -303,7 +298,7 @@ class Plan {
     Column& chosen = column(name, key);
     if (chosen.role != Role::none) {
       throw data_error("{}:1: the schema names the column {} as {} and as something else. Give it one role.", path_,
-                       quoted(name), key);
+                       in_quotes(name), key);
     }
     chosen.role = role;
     chosen.index = static_cast<std::uint16_t>(index);

@@ -33,19 +33,20 @@ class Cells {
 
 /// field:id[:value]
 struct FeatureText {
-  std::string_view field, id, value;
+  std::string_view field, id;
+  std::optional<std::string_view> value;
 };
 [[nodiscard]] bool split(std::string_view cell, FeatureText& feature) {
   const std::size_t first = cell.find(':');
   if (first == 0 || first == std::string_view::npos) return false;
   feature.field = cell.substr(0, first);
   feature.id = cell.substr(first + 1);
-  feature.value = "1";
+  feature.value.reset();
   const std::size_t second = feature.id.find(':');
   if (second == std::string_view::npos) return true;
   feature.value = feature.id.substr(second + 1);
   feature.id = feature.id.substr(0, second);
-  return feature.value.find(':') == std::string_view::npos;
+  return feature.value->find(':') == std::string_view::npos;
 }
 
 /// Field names in order of first appearance: one pass over the file.
@@ -135,7 +136,7 @@ std::optional<Problem> FieldIdReader::parse_line(std::string_view line, Impressi
   if (!cells.next(sample_id) || !cells.next(click) || !cells.next(conversion)) {
     return Problem{
         BadRowKind::field_count,
-        fmt::format("fewer than 3 columns (sample_id,click,conversion,field:id[:value],…): {}", quoted(line))};
+        fmt::format("fewer than 3 columns (sample_id,click,conversion,field:id[:value],…): {}", in_quotes(line))};
   }
   Labels labels;
   if (auto problem = parse_labels(click, conversion, labels_required_, labels)) return problem;
@@ -154,7 +155,7 @@ std::optional<Problem> FieldIdReader::parse_line(std::string_view line, Impressi
 
 std::optional<Problem> FieldIdReader::parse_feature(std::string_view cell, FeatureRows& rows) const {
   const auto problem = [&](BadRowKind kind, std::string_view what) {
-    return Problem{kind, fmt::format("{}: {}", what, quoted(cell))};
+    return Problem{kind, fmt::format("{}: {}", what, in_quotes(cell))};
   };
   FeatureText feature;
   if (!split(cell, feature)) return problem(BadRowKind::separator, "is not of the form field:id[:value]");
@@ -163,16 +164,20 @@ std::optional<Problem> FieldIdReader::parse_feature(std::string_view cell, Featu
   if (field == FieldLookup::kIgnored) return std::nullopt;
   if (field < 0) return problem(BadRowKind::unknown_field, "has a field that the schema does not have");
   float value = 1;
-  switch (scan_float(feature.value, value)) {
-    case Scan::not_a_number:
-      return problem(BadRowKind::number, "has a value that is not a decimal number");
-    case Scan::out_of_range:
-      return problem(BadRowKind::range, "has a value outside the range of a float");
-    case Scan::ok:
-      break;
+  if (feature.value) {
+    switch (scan_value(*feature.value, value)) {
+      case Scan::not_a_number:
+        return problem(BadRowKind::number, "has a value that is not a decimal number");
+      case Scan::out_of_range:
+        return problem(BadRowKind::range, "has a value outside the range of a float");
+      case Scan::ok:
+        break;
+    }
   }
+  std::uint64_t id = 0;
+  if (!scan_short_id(feature.id, id)) id = feature_id(feature.id);
   rows.field.push_back(static_cast<std::uint16_t>(field));
-  rows.id.push_back(feature_id(feature.id));
+  rows.id.push_back(id);
   rows.value.push_back(value);
   return std::nullopt;
 }

@@ -16,7 +16,7 @@ struct Problem {
 };
 
 /// Text of a log in quotes for a message: unprintable bytes escaped (\x02), long texts cut.
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string in_quotes(std::string_view text);
 
 /// "a", "b" and 7 more
 [[nodiscard]] std::string listed(const std::vector<std::string>& names);

@@ -25,7 +25,7 @@ void write_blocks(const TokenisedLog& log, const Schema& schema, const std::shar
   std::vector<RangeEncoder> encoders;
   for (std::size_t t = 0; t < ranges.size(); ++t) encoders.emplace_back(schema, vocabulary);
   std::vector<Moments> dense(schema.dense.size());
-  statistics.fields.resize(schema.fields.size());
+  statistics.fields.assign(schema.fields.size(), no_ids());
 
   std::vector<EncodedRange> encoded(log.ranges());  // held until their wave is done, then written in order
   const auto encode = [&](std::size_t range, std::size_t thread) {
@@ -44,6 +44,8 @@ void write_blocks(const TokenisedLog& log, const Schema& schema, const std::shar
     done(end);
   };
   for_each_range(log, pool, encode, write);
+  for (auto& field : statistics.fields)
+    if (field.ids == 0) field.value_min = field.value_max = 0;
   for (const Moments& moments : dense) statistics.dense.push_back(moments.statistics());
 }
 
@@ -73,13 +75,15 @@ void pack(LogReader& log, const std::string& directory, const PackOptions& optio
     throw data_error("{}: no usable impression. Check the file and its format.", log.files().back());
 
   const auto progress = [&](const char* stage) {
-    return [&, stage](std::size_t ranges) {
+    const auto report = [&, stage](std::size_t ranges) {
       const std::uint64_t rows = statistics.impressions * ranges / tokens.ranges();
       if (options.progress) options.progress(stage, rows, statistics.text_bytes);
     };
+    report(0);
+    return report;
   };
   std::shared_ptr<const Vocabulary> vocabulary = options.vocabulary;
-  if (vocabulary == nullptr)
+  if (vocabulary == nullptr)  // nothing is counted for a vocabulary that is given or hashed
     vocabulary = options.encoding == Encoding::hash
                      ? hashed_vocabulary(schema, options.buckets)
                      : count_vocabulary(tokens, schema, options.min_count, pool, progress("count"));

@@ -59,15 +59,20 @@ DatasetStatistics::DenseStatistics Moments::statistics() const {
   return {mean, std, min, max, missing};
 }
 
+DatasetStatistics::FieldStatistics no_ids() {
+  DatasetStatistics::FieldStatistics statistics;
+  statistics.value_min = std::numeric_limits<float>::infinity();
+  statistics.value_max = -std::numeric_limits<float>::infinity();
+  return statistics;
+}
+
 void merge(DatasetStatistics::FieldStatistics& into, const DatasetStatistics::FieldStatistics& from) {
-  if (from.ids > 0) {
-    into.value_min = into.ids == 0 ? from.value_min : std::min(into.value_min, from.value_min);
-    into.value_max = into.ids == 0 ? from.value_max : std::max(into.value_max, from.value_max);
-  }
   into.ids += from.ids;
   into.missing_rows += from.missing_rows;
   into.out_of_vocabulary += from.out_of_vocabulary;
   into.most_ids = std::max(into.most_ids, from.most_ids);
+  into.value_min = std::min(into.value_min, from.value_min);
+  into.value_max = std::max(into.value_max, from.value_max);
 }
 
 RangeEncoder::RangeEncoder(const Schema& schema, std::shared_ptr<const Vocabulary> vocabulary)
@@ -85,7 +90,7 @@ RangeEncoder::RangeEncoder(const Schema& schema, std::shared_ptr<const Vocabular
 
 EncodedRange RangeEncoder::encode(const TokenRange& range) {
   EncodedRange out;
-  out.fields.resize(sample_.size() + common_.size());
+  out.fields.assign(sample_.size() + common_.size(), no_ids());
   out.dense.resize(dense_);
   out.common_rows = range.groups();
   out.unused_common_rows = range.unused_common_rows();
@@ -125,26 +130,38 @@ void RangeEncoder::add_group(const TokenRange& range, std::size_t group, Encoded
 
 void RangeEncoder::add_row(TokenRow row, const std::vector<FieldEncoding>& fields, BagColumns& bags,
                            EncodedRange& out) {
-  entries_.clear();
+  constexpr std::size_t kAhead = 16;
+  bag_end_.assign(fields.size() + 1, 0);
   for (std::size_t i = 0; i < row.size(); ++i) {
-    const std::uint64_t bag = row.field(i);
-    const std::uint32_t table_row = vocabulary_->encode(fields[bag].table, row.id(i));
-    entries_.push_back({bag << 32 | table_row, static_cast<std::uint32_t>(i), row.value(i)});
+    if (i < kAhead) vocabulary_->prefetch(fields[row.field(i)].table, row.id(i));
+    ++bag_end_[row.field(i) + std::size_t{1}];
   }
-  std::sort(entries_.begin(), entries_.end());
-  auto entry = entries_.begin();
+  for (std::size_t f = 0; f < fields.size(); ++f) bag_end_[f + 1] += bag_end_[f];
+  order_.resize(row.size());  // (embedding row, position) by bag, then sorted within each bag
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (i + kAhead < row.size()) vocabulary_->prefetch(fields[row.field(i + kAhead)].table, row.id(i + kAhead));
+    const std::size_t bag = row.field(i);
+    order_[bag_end_[bag]++] = std::uint64_t{vocabulary_->encode(fields[bag].table, row.id(i))} << 32 | i;
+  }
+  std::size_t begin = 0;
   for (std::size_t bag = 0; bag < fields.size(); ++bag) {
-    DatasetStatistics::FieldStatistics row_statistics;
-    for (; entry != entries_.end() && entry->bag_and_row >> 32 == bag; ++entry) {
-      const auto table_row = static_cast<std::uint32_t>(entry->bag_and_row);
+    const std::size_t end = bag_end_[bag];  // of this bag, now that it is filled
+    std::sort(order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.begin() + static_cast<std::ptrdiff_t>(end));
+    DatasetStatistics::FieldStatistics& statistics = out.fields[fields[bag].index];
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto table_row = static_cast<std::uint32_t>(order_[i] >> 32);
+      const float value = row.value(static_cast<std::uint32_t>(order_[i]));
       bags.rows.push_back(table_row);
-      bags.values.push_back(entry->value);
-      merge(row_statistics, {1, 0, table_row == 0 && !fields[bag].hashed ? 1U : 0U, 0, entry->value, entry->value});
+      bags.values.push_back(value);
+      statistics.out_of_vocabulary += table_row == 0 && !fields[bag].hashed ? 1 : 0;
+      statistics.value_min = std::min(statistics.value_min, value);
+      statistics.value_max = std::max(statistics.value_max, value);
     }
-    row_statistics.most_ids = static_cast<std::uint32_t>(row_statistics.ids);
-    row_statistics.missing_rows = row_statistics.ids == 0 ? 1 : 0;
-    merge(out.fields[fields[bag].index], row_statistics);
+    statistics.ids += end - begin;
+    statistics.missing_rows += end == begin ? 1 : 0;
+    statistics.most_ids = std::max(statistics.most_ids, static_cast<std::uint32_t>(end - begin));
     bags.offsets.push_back(static_cast<std::uint32_t>(bags.rows.size()));
+    begin = end;
   }
 }
 

@@ -39,14 +39,6 @@ class RangeEncoder {
     bool hashed = false;
     std::size_t index = 0;  // in Schema::fields
   };
-  struct Entry {
-    std::uint64_t bag_and_row = 0;
-    std::uint32_t position = 0;
-    float value = 1.0F;
-    friend auto operator<=>(const Entry& a, const Entry& b) {
-      return a.bag_and_row != b.bag_and_row ? a.bag_and_row <=> b.bag_and_row : a.position <=> b.position;
-    }
-  };
   void add_group(const TokenRange& range, std::size_t group, EncodedRange& out);
   void add_row(TokenRow row, const std::vector<FieldEncoding>& fields, BagColumns& bags, EncodedRange& out);
   void close_block(EncodedRange& out);
@@ -56,9 +48,12 @@ class RangeEncoder {
   std::size_t dense_ = 0;
   BlockEncoder encoder_;
   Block block_;
-  std::vector<Entry> entries_;
+  std::vector<std::uint64_t> order_;
+  std::vector<std::size_t> bag_end_;
 };
 
+/// Statistics to merge others into: its least value is infinite.
+[[nodiscard]] DatasetStatistics::FieldStatistics no_ids();
 /// Adds a field's statistics of one range to those of another.
 void merge(DatasetStatistics::FieldStatistics& into, const DatasetStatistics::FieldStatistics& from);
 

@@ -27,7 +27,7 @@ std::vector<std::string> first_lines(const std::string& path, const std::string&
 std::optional<Problem> parse_label(std::string_view name, std::string_view cell, bool required, std::uint8_t& label) {
   label = cell == "1" || cell == "1.0" ? 1 : 0;
   if (label == 1 || cell == "0" || cell == "0.0" || (cell.empty() && !required)) return std::nullopt;
-  return Problem{BadRowKind::label, fmt::format("{} is neither 0 nor 1: {}", name, quoted(cell))};
+  return Problem{BadRowKind::label, fmt::format("{} is neither 0 nor 1: {}", name, in_quotes(cell))};
 }
 
 std::optional<Problem> parse_labels(std::string_view click, std::string_view conversion, bool required,

@@ -79,6 +79,7 @@ template <class Rows, class ParseLine>
 void read_rows(const RowsFile& file, ParseLine parse_line, const std::function<void(Rows&&)>& sink) {
   const auto parse = [&](const TextChunk& chunk, Rows& rows) {
     clear(rows);
+    rows.file = file.name;
     rows.text_bytes = chunk.text().size();
     std::uint64_t line_number = chunk.first_line;
     std::uint64_t row_number = chunk.first_row;

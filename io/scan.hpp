@@ -69,6 +69,14 @@ inline int scan_digits(const char*& at, std::uint64_t& value) {
   }
 }
 
+/// The id of a whole text of up to 18 digits without leading zeros: the number. False for any other text, which needs
+/// feature_id.
+[[nodiscard]] inline bool scan_short_id(std::string_view text, std::uint64_t& id) {
+  const char* at = text.data();
+  const int digits = scan_digits(at, id);
+  return digits > 0 && digits <= 18 && at == text.data() + text.size() && (text[0] != '0' || digits == 1);
+}
+
 /// Reads a short decimal as "0.69315" and moves behind it. Exact results only: correctly rounded to float, or false
 /// (with `at` anywhere) when the text needs scan_float.
 inline bool scan_short_float(const char*& at, float& value) {
@@ -101,6 +109,12 @@ enum class Scan { ok, not_a_number, out_of_range };
 /// The whole text as a decimal number with optional sign "-", fraction and exponent; correctly rounded to float. Tiny
 /// numbers become 0; "inf" and "nan" are not numbers.
 [[nodiscard]] Scan scan_float(std::string_view text, float& value);
+
+/// The same, tried the short way first.
+[[nodiscard]] inline Scan scan_value(std::string_view text, float& value) {
+  const char* at = text.data();
+  return scan_short_float(at, value) && at == text.data() + text.size() ? Scan::ok : scan_float(text, value);
+}
 
 /// The whole text as a decimal number below 2^63.
 [[nodiscard]] Scan scan_id(std::string_view text, std::uint64_t& id);

@@ -40,7 +40,7 @@ struct Schema {
 /// The schema of raw Ali-CCP files: 10 sample fields, 13 common fields, each its own table (shared/ALI_CCP.md).
 [[nodiscard]] Schema ali_ccp_schema();
 
-/// TOML, as written by `schema_to_toml` and by users (`--schema FILE.toml`); docs/data_formats.md documents the keys.
+/// TOML, as written by `schema_to_toml` and by users (`--schema FILE.toml`); docs/input_formats.md documents the keys.
 /// Throws Error (usage) with file, line, key and remedy.
 [[nodiscard]] Schema load_schema(const std::string& path);
 [[nodiscard]] Schema schema_from_toml(const std::string& text, const std::string& name_for_errors);

@@ -66,7 +66,7 @@ const Profile& profile(SynthProfile which) {
                                     .click_rate = 0.10,
                                     .conversions_per_click = 0.10,
                                     .click_spread = 1.0,
-                                    .conversion_spread = 1.2,
+                                    .conversion_spread = 1.1,
                                     .activity_spread = 0.2,
                                     .bag_spread = 0.2,
                                     .vocabulary_growth = 0};

@@ -79,7 +79,13 @@ TokenStore::TokenStore(const std::string& directory, ThreadPool& pool)
 
 std::vector<std::byte>& TokenStore::end_of(std::size_t range) {
   if (range >= ranges_.size()) ranges_.resize(range + 1);
-  return ranges_[range].buffer;
+  std::vector<std::byte>& buffer = ranges_[range].buffer;
+  if (buffer.capacity() == 0 && !spare_.empty()) {
+    buffer = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  if (buffer.capacity() == 0) buffer.reserve(buffer_bytes_ + buffer_bytes_ / 8);
+  return buffer;
 }
 
 void TokenStore::appended(std::size_t range) {
@@ -91,6 +97,7 @@ void TokenStore::flush() {
   for (std::size_t range = 0; range < ranges_.size(); ++range)
     if (!ranges_[range].buffer.empty()) close_buffer(range);
   write_full();
+  spare_.clear();
 }
 
 void TokenStore::close_buffer(std::size_t range) {
@@ -107,20 +114,21 @@ void TokenStore::write_full() {
     if (ZSTD_isError(size)) throw internal_error("zstd: {}.", ZSTD_getErrorName(size));
     full.compressed.resize(size);
   });
-  for (const Full& full : full_) {
+  for (Full& full : full_) {
     file_.append(full.compressed);
     ranges_[full.range].chunks.push_back({end_, full.compressed.size(), full.raw.size()});
     ranges_[full.range].bytes += full.raw.size();
     end_ += full.compressed.size();
+    full.raw.clear();
+    spare_.push_back(std::move(full.raw));
   }
   full_.clear();
   full_bytes_ = 0;
 }
 
 void TokenStore::read(std::size_t range, std::vector<std::byte>& out) const {
-  out.clear();
-  if (range >= ranges_.size()) return;
-  out.resize(ranges_[range].bytes);
+  out.resize(range < ranges_.size() ? ranges_[range].bytes : 0);
+  if (out.empty()) return;
   std::vector<std::byte> stored;
   std::size_t at = 0;
   for (const Chunk& chunk : ranges_[range].chunks) {

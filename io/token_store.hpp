@@ -96,7 +96,8 @@ class TokenStore {
   std::size_t buffer_bytes_ = 1U << 20;
   std::uint64_t end_ = 0;
   std::vector<Range> ranges_;
-  std::vector<Full> full_;
+  std::vector<Full> full_;                     // buffers waiting to be written
+  std::vector<std::vector<std::byte>> spare_;  // empty buffers to be used again
   std::size_t full_bytes_ = 0;
 };
 

@@ -49,7 +49,7 @@ class Tokeniser {
       std::uint32_t& number = number_of_(rows.key[r], hash_of);
       if (number != 0) {
         bad.push_back(
-            bad_row({BadRowKind::duplicate_common, "this common row is defined a second time"}, rows.file, rows.line[r]));
+            bad_row({BadRowKind::duplicate_common, "a second definition of this common row"}, rows.file, rows.line[r]));
         continue;
       }
       number = ++common_rows_;
@@ -75,8 +75,8 @@ class Tokeniser {
       if (out_.has_common) {
         common_row = number_of_.find(rows.common[r], hash_of(rows.common[r]));
         if (common_row == 0) {
-          bad.push_back(bad_row({BadRowKind::unknown_common, "refers to a common row that does not exist"},
-                                rows.file, rows.line[r]));
+          bad.push_back(bad_row({BadRowKind::unknown_common, "refers to a common row that does not exist"}, rows.file,
+                                rows.line[r]));
           continue;
         }
         --common_row;

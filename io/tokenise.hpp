@@ -35,7 +35,10 @@ class TokenRange {
   [[nodiscard]] TokenRow common(std::size_t group) const { return groups_[group].common; }
   [[nodiscard]] std::size_t impressions(std::size_t group) const { return groups_[group].end - groups_[group].begin; }
   [[nodiscard]] ImpressionTokens impression(std::size_t group, std::size_t i) const {
-    std::size_t at = order_[groups_[group].begin + i];
+    constexpr std::size_t kAhead = 4;
+    const std::size_t place = groups_[group].begin + i;
+    if (place + kAhead < order_.size()) __builtin_prefetch(&impression_bytes_[order_[place + kAhead]]);
+    std::size_t at = order_[place];
     return read_impression_tokens(impression_bytes_, dense_, at);
   }
   [[nodiscard]] std::uint64_t unused_common_rows() const { return unused_; }

@@ -127,6 +127,10 @@ std::uint32_t Vocabulary::encode(int table, std::uint64_t id) const {
   return impl_->rows[static_cast<std::size_t>(table)].find(id, mix(id));
 }
 
+void Vocabulary::prefetch(int table, std::uint64_t id) const {
+  impl_->rows[static_cast<std::size_t>(table)].prefetch(mix(id));
+}
+
 void Vocabulary::save(const std::string& directory) const {
   std::error_code error;
   std::filesystem::create_directories(directory, error);

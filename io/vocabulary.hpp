@@ -31,6 +31,8 @@ class Vocabulary {
   [[nodiscard]] const std::vector<Table>& tables() const;
   [[nodiscard]] int find_table(std::string_view name) const;  // -1 if absent
   [[nodiscard]] std::uint32_t encode(int table, std::uint64_t id) const;
+  /// Starts loading what `encode` of this id will need.
+  void prefetch(int table, std::uint64_t id) const;
   [[nodiscard]] std::uint32_t min_count() const;
   /// XXH3 of names, encodings, sizes and ids, as 16 hex digits: two vocabularies encode alike iff it is equal.
   [[nodiscard]] const std::string& hash() const;

@@ -60,11 +60,11 @@ class TowerWorkspace {
  public:
   explicit TowerWorkspace(Memory& memory)
       : first_common(memory, 0), transposed(memory, 0), partial(memory, 0), memory_(&memory) {}
-  /// Sizes every buffer for B impressions and U common rows.
+  /// Sizes first_common and layers for B impressions and U common rows; the rest is scratch that a backend sizes.
   void prepare(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows);
 
   struct Layer {
-    Buffer<float> z;   // [B, width] before the activation; unused (aliases a) for ReLU without dropout
+    Buffer<float> z;   // [B, width] before the activation; unused for ReLU, which works in place in a
     Buffer<float> a;   // [B, width] after activation and dropout
     Buffer<float> dz;  // [B, width]
   };

@@ -14,7 +14,7 @@ void relu(MatrixView<float> values);
 void prelu(MatrixView<const float> z, std::span<const float> slope, MatrixView<float> out);
 
 /// Names a tile's dropout mask: unit u of row r is dropped where word u mod 4 of philox(seed, {u/4, first_row + r,
-/// layer·2 + tower, step}) is below rate·2^32.
+/// layer·2 + tower, step}) is below rate·2^32 (of 64-bit values the low word counts).
 struct DropoutMask {
   float rate;  // 0: dropout is off
   std::uint64_t seed;

@@ -28,12 +28,12 @@ ESMM_INLINE void with_dim(std::int64_t dim, const Body& body) {
   }
 }
 
-/// Asks for the cache lines of `count` floats.
+/// Asks for the cache lines of `count` floats; there may be none.
 template <class Dim>
 ESMM_INLINE void prefetch_floats(const float* floats, Dim count) {
   constexpr std::int64_t kLine = 16;
   for (std::int64_t d = 0; d < count; d += kLine) __builtin_prefetch(floats + d);
-  if (count % kLine != 1) __builtin_prefetch(floats + count - 1);  // rows need not start on a line
+  if (count > 1) __builtin_prefetch(floats + count - 1);  // rows need not start on a line
 }
 
 }  // namespace esmm::cpu

@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::int64_t kTileRows = 64;
 constexpr std::int64_t kCommonTileRows = 16;  // common rows are few: smaller tiles, to occupy every thread
-constexpr std::int64_t kGradientBlock = 64;   // rows and columns of a block of a weight gradient
-constexpr std::int64_t kGradientDepth = 256;  // impressions per product: what a block reads stays in the cache
+constexpr std::int64_t kGradientBlock = 96;   // rows and columns of a block of a weight gradient (measured)
+constexpr std::int64_t kGradientDepth = 128;  // impressions per product: what a block reads stays in the cache
 constexpr std::int64_t kLine = 16;            // floats in a cache line
 
 std::int64_t pieces(std::int64_t size, std::int64_t piece) {

@@ -50,7 +50,7 @@ class CommandLineErrors : public testing::TestWithParam<BadUsage> {};
 
 TEST_P(CommandLineErrors, AreOneLineWithTheRightExitCode) {
   const TemporaryDirectory directory;
-  expect_error(run_program(GetParam().arguments, Stdout::captured, directory.str()), GetParam().exit_code,
+  expect_error(run_program(GetParam().arguments, Stdout::captured, directory.path()), GetParam().exit_code,
                GetParam().message);
 }
 
@@ -135,12 +135,12 @@ class Program : public testing::Test {
  protected:
   /// Runs in the test's directory and expects success.
   ProgramResult run(const std::vector<std::string>& arguments) const {
-    ProgramResult result = run_program(arguments, Stdout::captured, directory_.str());
+    ProgramResult result = run_program(arguments, Stdout::captured, directory_.path());
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return result;
   }
   ProgramResult run_to_fail(const std::vector<std::string>& arguments) const {
-    return run_program(arguments, Stdout::captured, directory_.str());
+    return run_program(arguments, Stdout::captured, directory_.path());
   }
   TemporaryDirectory directory_;
 };

@@ -120,7 +120,7 @@ TEST_F(Datasets, FingerprintIgnoresWhatCannotChangeTheBytes) {
   other.pack.buckets = 12345;  // only hashed tables have buckets
   other.cache_directory = "elsewhere";
   EXPECT_EQ(fingerprint(one, {file}), fingerprint(other, {file}));
-  const std::string spelt_otherwise = directory_.str() + "/./log.csv";
+  const std::string spelt_otherwise = directory_.path() + "/./log.csv";
   EXPECT_EQ(fingerprint(one, {file}), fingerprint(one, {spelt_otherwise}));
 }
 
@@ -198,7 +198,7 @@ TEST_F(Datasets, VocabularyIsFoundInADatasetItsHalvesAndItsOwnDirectory) {
   convert(ali_ccp_log(), Half::train, directory_ / "train", nullptr);
   const std::string hash = load_any_vocabulary(directory_ / "train")->hash();
   EXPECT_EQ(load_any_vocabulary(directory_ / "train/vocab")->hash(), hash);
-  EXPECT_EQ(load_any_vocabulary(directory_.str())->hash(), hash) << "a directory of halves";
+  EXPECT_EQ(load_any_vocabulary(directory_.path())->hash(), hash) << "a directory of halves";
   EXPECT_THROW(static_cast<void>(load_any_vocabulary(directory_ / "log")), Error);
 }
 

@@ -18,10 +18,10 @@
 namespace esmm {
 namespace {
 
+using test::MemoryLog;
 using testing::expand;
 using ::testing::HasSubstr;
 using testing::Impression;
-using testing::MemoryLog;
 
 constexpr std::uint64_t plenty = 1ULL << 30;  // a window that holds everything
 constexpr Order every_order[] = {Order::sequential, Order::by_common_row, Order::by_impression};
@@ -49,7 +49,7 @@ struct Dataset {
   }
 
   MemoryLog log;
-  testing::TemporaryDirectory directory;
+  test::TemporaryDirectory directory;
   std::string path = directory / "packed";
   std::shared_ptr<const PackedDataset> packed;
   ModelInputs inputs;
@@ -311,12 +311,12 @@ TEST(Loader, LeavesOutWhatWasNotAskedFor) {
 }
 
 TEST(Loader, ReportsACorruptBlockAtTheSameBatchWithAnyNumberOfWorkers) {
-  const testing::TemporaryDirectory directory;
+  const test::TemporaryDirectory directory;
   const std::string path = directory / "packed";
   std::filesystem::copy(users().path, path, std::filesystem::copy_options::recursive);
-  std::string bytes = testing::read_bytes(path + "/blocks.bin");
+  std::string bytes = test::read_bytes(path + "/blocks.bin");
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x10);
-  testing::write_bytes(path + "/blocks.bin", bytes);
+  test::write_bytes(path + "/blocks.bin", bytes);
   const auto packed = PackedDataset::open(path);
 
   std::set<std::vector<std::uint64_t>> delivered;

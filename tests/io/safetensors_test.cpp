@@ -19,8 +19,8 @@ using ::testing::HasSubstr;
 
 class Safetensors : public ::testing::Test {
  protected:
-  [[nodiscard]] std::string content() const { return testing::read_bytes(path_); }
-  void write(const std::string& bytes) const { testing::write_bytes(path_, bytes); }
+  [[nodiscard]] std::string content() const { return test::read_bytes(path_); }
+  void write(const std::string& bytes) const { test::write_bytes(path_, bytes); }
   /// A file as other software might write it.
   void write(const json& header, std::size_t data_bytes) const { write_header(header.dump(), data_bytes); }
   void write_header(const std::string& header, std::size_t data_bytes) const {
@@ -43,7 +43,7 @@ class Safetensors : public ::testing::Test {
     return {};
   }
 
-  testing::TemporaryDirectory directory_;
+  test::TemporaryDirectory directory_;
   std::string path_ = directory_ / "model.safetensors";
 };
 

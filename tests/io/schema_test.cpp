@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/messages.hpp"
 #include "io/rows.hpp"
 #include "kernels/error.hpp"
 
@@ -115,6 +116,21 @@ TEST(FeatureId, IsTheNumberItselfOrElseAHashWithTheTopBit) {
 TEST(CommonKey, IsEqualOnlyForEqualText) {
   EXPECT_EQ(common_key("abc"), common_key("abc"));
   EXPECT_NE(common_key("abc"), common_key("abd"));
+}
+
+TEST(Quoted, EscapesWhatIsUnprintableOrNotUtf8AndCutsLongTextsBetweenCharacters) {
+  EXPECT_EQ(in_quotes("210\x02"
+                      "43\t\x7F"),
+            R"("210\x0243\x09\x7f")");
+  EXPECT_EQ(in_quotes("größe 价格"), "\"größe 价格\"");
+  EXPECT_EQ(in_quotes("\xFF\xC3("), R"("\xff\xc3(")");
+  EXPECT_EQ(in_quotes("\xE4\xBB"), R"("\xe4\xbb")");
+  EXPECT_EQ(in_quotes(std::string(59, 'x') + "é and more"), "\"" + std::string(59, 'x') + "é…\"");
+}
+
+TEST(Listed, NamesTheFirstThirty) {
+  EXPECT_EQ(listed({"a", "b"}), "\"a\", \"b\"");
+  EXPECT_THAT(listed(std::vector<std::string>(37, "c")), HasSubstr("\"c\" and 7 more"));
 }
 
 TEST(BadRowKind, HasANameEach) {

@@ -94,8 +94,9 @@ std::vector<std::vector<double>> table_of(const json& values, bool dense) {
 
 std::vector<Golden> read_golden() {
   std::ifstream in(std::string(ESMM_SOURCE_DIR) + "/tests/kernels/golden/optimizers.json");
+  const json all = json::parse(in);
   std::vector<Golden> cases;
-  for (const json& from : json::parse(in).at("cases")) {
+  for (const json& from : all.at("cases")) {
     Golden golden;
     golden.name = from.at("name");
     golden.dense = golden.name.starts_with("dense_");

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace esmm::testing {
+namespace esmm::test {
 namespace {
 
 Impression::Bag bag(const Bags& bags, std::size_t number) {
@@ -129,4 +129,4 @@ void expect_same(const Impression& actual, const Impression& expected) {
   for (std::size_t c = 0; c < expected.dense.size(); ++c) EXPECT_FLOAT_EQ(actual.dense[c], expected.dense[c]);
 }
 
-}  // namespace esmm::testing
+}  // namespace esmm::test

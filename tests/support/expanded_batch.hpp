@@ -6,7 +6,7 @@
 
 #include "io/loader.hpp"
 
-namespace esmm::testing {
+namespace esmm::test {
 
 /// One impression with everything that belongs to it, written out.
 struct Impression {
@@ -31,4 +31,4 @@ void expect_well_formed(const HostBatch& batch);
 /// Equal up to 4 units in the last place of weights and dense values: each is one or two rounded operations.
 void expect_same(const Impression& actual, const Impression& expected);
 
-}  // namespace esmm::testing
+}  // namespace esmm::test
