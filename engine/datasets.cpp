@@ -56,13 +56,14 @@ void check_fits(const PackedDataset& dataset, const DatasetRequest& request) {
   }
 }
 
-/// The cache entry, or null when there is none that can be used.
+/// The cache entry, or null when there is none; one that cannot be used is removed.
 std::shared_ptr<const PackedDataset> open_cached(const std::string& directory) {
   if (!fs::exists(directory)) return nullptr;
   try {
     return PackedDataset::open(directory);
   } catch (const Error& error) {
     spdlog::warn("the packed copy cannot be used and is made anew: {}", error.what());
+    fs::remove_all(directory);
     return nullptr;
   }
 }
@@ -70,7 +71,6 @@ std::shared_ptr<const PackedDataset> open_cached(const std::string& directory) {
 std::shared_ptr<const PackedDataset> pack_into_cache(const DatasetRequest& request, Half half,
                                                      const std::vector<std::string>& files,
                                                      const std::string& directory) {
-  fs::remove_all(directory);
   fs::create_directories(request.cache_directory);
   PackOptions options = request.pack;
   show_pack_progress(options, files);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "engine/config.hpp"
 #include "tests/support/csv_log.hpp"
@@ -219,8 +220,8 @@ TEST_F(Program, SynthAndConvertMakeBothHalvesWithOneVocabulary) {
 
   // A directory with only the test half, with the vocabulary of a packed dataset.
   fs::create_directory(directory_ / "later");
-  for (const char* file : {"sample_skeleton_test.csv", "common_features_test.csv"}) {
-    fs::copy(directory_ / "log" / file, directory_ / "later" / file);
+  for (const std::string file : {"sample_skeleton_test.csv", "common_features_test.csv"}) {
+    fs::copy(directory_ / ("log/" + file), directory_ / ("later/" + file));
   }
   run({"convert", "--data", "later", "--out", "alone", "--vocab", "packed/train"});
   const json alone = json::parse(run({"inspect", "alone", "--json"}).out);
@@ -266,6 +267,20 @@ TEST_F(Program, SecondRunReusesThePackedCopy) {
   const std::string second = train("two");
   EXPECT_THAT(second, HasSubstr("info: reusing"));
   EXPECT_THAT(second, Not(HasSubstr("info: packing")));
+}
+
+TEST_F(Program, SeveralThatPackTheSameAtOnceAllSucceed) {
+  directory_.write("log.csv", csv_log(3000));
+  {
+    std::vector<std::jthread> runs;
+    for (const char* out : {"a", "b", "c", "d"}) {
+      runs.emplace_back([&, out] {
+        run({"train", "--data", "log.csv", "--out", out, "--dim", "2", "--hidden", "2", "--threads", "1"});
+      });
+    }
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory_ / ".packed"), {}), 1)
+      << "one copy, and no half-written directory stays behind";
 }
 
 TEST_F(Program, ResumeTakesOnlyWhatMayChange) {

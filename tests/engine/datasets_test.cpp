@@ -3,9 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
 #include <chrono>
-#include <thread>
 
 #include "engine/fingerprint.hpp"
 #include "io/synth.hpp"
@@ -53,6 +51,7 @@ class Datasets : public testing::Test {
   void convert(const std::string& log, Half half, const std::string& to, std::shared_ptr<const Vocabulary> vocabulary) {
     PackOptions options = request(log).pack;
     options.vocabulary = std::move(vocabulary);
+    options.progress = nullptr;
     pack(*open_log(log, {.half = half, .schema = nullptr, .labels_required = true, .threads = 1}), to, options);
   }
 
@@ -133,26 +132,6 @@ TEST_F(Datasets, DamagedCacheEntryIsPackedAgain) {
   EXPECT_TRUE(packs(wanted));
   EXPECT_EQ(last_->statistics().impressions, 100U);
   EXPECT_FALSE(packs(wanted));
-}
-
-TEST_F(Datasets, SeveralThatPackTheSameAtOnceAllSucceed) {
-  const std::string file = directory_.write("log.csv", csv_log(3000));
-  std::array<std::shared_ptr<const PackedDataset>, 4> opened;
-  {
-    std::vector<std::jthread> threads;
-    for (auto& dataset : opened) {
-      threads.emplace_back([&] {
-        DatasetRequest wanted = request(file);
-        wanted.pack.progress = [](const char*, std::uint64_t, std::uint64_t) {};
-        dataset = open_dataset(wanted);
-      });
-    }
-  }
-  for (const auto& dataset : opened) {
-    ASSERT_NE(dataset, nullptr);
-    EXPECT_EQ(dataset->statistics().impressions, 3000U);
-  }
-  EXPECT_EQ(cache_entries(), 1U) << "no half-written directory stays behind";
 }
 
 TEST_F(Datasets, BadLogLeavesNoCacheEntry) {

@@ -43,7 +43,7 @@ TEST(Leaks, AnIdThatIsMissingTellsTooAndALowValueAsMuchAsAHighOne) {
   std::string csv = "click,conversion,item,clicked_at,wait\n";
   for (int r = 0; r < 400; ++r) {
     // clicked_at has many ids, but only for clicked impressions; wait falls where there is a click.
-    csv += r % 3 == 0 ? "1,0,5," + std::to_string(r % 4) + ",0.5\n" : "0,0,5,,9.5\n";
+    csv += r % 3 == 0 ? "1,0,5," + std::to_string(r / 6 % 4) + ",0.5\n" : "0,0,5,,9.5\n";
   }
   EXPECT_THAT(leaks_of(csv), testing::UnorderedElementsAre("clicked_at tells click", "wait tells click"));
 }
