@@ -108,14 +108,14 @@ void expect_holds(const PackedDataset& dataset, const MemoryLog& log) {
 
 TEST(Pack, KeepsEveryImpressionOfALogWithCommonRows) {
   const TemporaryDirectory directory;
-  MemoryLog log = testing::random_log({.common_rows = 40, .impressions = 2000});
+  MemoryLog log = test::random_log({.common_rows = 40, .impressions = 2000});
   pack(log, directory / "packed", keep_all());
   expect_holds(*PackedDataset::open(directory / "packed"), log);
 }
 
 TEST(Pack, KeepsEveryImpressionOfALogWithoutCommonRows) {
   const TemporaryDirectory directory;
-  MemoryLog log = testing::random_log({.common_rows = 0, .impressions = 9000, .common_fields = 0});
+  MemoryLog log = test::random_log({.common_rows = 0, .impressions = 9000, .common_fields = 0});
   pack(log, directory / "packed", keep_all());
   const auto dataset = PackedDataset::open(directory / "packed");
   EXPECT_GT(dataset->block_count(), 1U);
@@ -125,7 +125,7 @@ TEST(Pack, KeepsEveryImpressionOfALogWithoutCommonRows) {
 
 TEST(Pack, GroupsImpressionsByCommonRowAndStoresEveryCommonRowInOneBlock) {
   const TemporaryDirectory directory;
-  MemoryLog log = testing::random_log({.common_rows = 300, .impressions = 15000, .most_ids = 1});
+  MemoryLog log = test::random_log({.common_rows = 300, .impressions = 15000, .most_ids = 1});
   pack(log, directory / "packed", keep_all());
   const auto dataset = PackedDataset::open(directory / "packed");
   ASSERT_GT(dataset->block_count(), 2U);
@@ -153,7 +153,7 @@ TEST(Pack, WritesTheSameBytesWhateverTheNumberOfThreadsAndTheSizeOfBatches) {
   const TemporaryDirectory directory;
   std::map<std::string, std::string> first;
   for (const int threads : {1, 2, 5}) {
-    MemoryLog log = testing::random_log({.common_rows = 20000, .impressions = 30000, .most_ids = 2});
+    MemoryLog log = test::random_log({.common_rows = 20000, .impressions = 30000, .most_ids = 2});
     log.rows_per_batch = 100 * static_cast<std::size_t>(threads) + 7;
     PackOptions options = keep_all();
     options.min_count = 3;
@@ -172,7 +172,7 @@ TEST(Pack, WritesTheSameBytesWhateverTheNumberOfThreadsAndTheSizeOfBatches) {
 
 /// One sample field "s0" and one common field "c0"; impressions of user u have sample id `id` with the count wanted.
 MemoryLog small_log() {
-  MemoryLog log(testing::memory_schema(1, 1));
+  MemoryLog log(test::memory_schema(1, 1));
   log.common = {{"a", {{"c0", 1}}}, {"b", {{"c0", 2}}}};
   for (int i = 0; i < 5; ++i) log.impressions.push_back({fmt::format("row{}", i), 0, 0, i < 3 ? "a" : "b", {}, {}});
   return log;
@@ -197,7 +197,7 @@ TEST(Pack, MinCountKeepsAnIdSeenThatOftenAndDropsOneSeenOnceLess) {
 
 TEST(Pack, CountsAnIdOncePerImpressionEvenWhereItIsRepeatedOrOnBothSides) {
   const TemporaryDirectory directory;
-  Schema schema = testing::memory_schema(2, 1);
+  Schema schema = test::memory_schema(2, 1);
   for (Field& field : schema.fields) field.table = "shared";
   MemoryLog log(schema);
   log.common = {{"a", {{"c0", 5}, {"c0", 5}}}, {"b", {}}};
@@ -216,8 +216,8 @@ TEST(Pack, CountsAnIdOncePerImpressionEvenWhereItIsRepeatedOrOnBothSides) {
 
 TEST(Pack, EncodesWithAGivenVocabularyWithoutCounting) {
   const TemporaryDirectory directory;
-  MemoryLog train = testing::random_log({.distinct_ids = 30, .seed = 1});
-  MemoryLog test = testing::random_log({.distinct_ids = 60, .seed = 2});
+  MemoryLog train = test::random_log({.distinct_ids = 30, .seed = 1});
+  MemoryLog test = test::random_log({.distinct_ids = 60, .seed = 2});
   pack(train, directory / "train", keep_all());
   PackOptions options = keep_all();
   options.vocabulary = PackedDataset::open(directory / "train")->vocabulary();
@@ -245,7 +245,7 @@ TEST(Pack, RefusesAVocabularyThatLacksATable) {
 
 TEST(Pack, HashesIdsIntoBucketsWithoutCounting) {
   const TemporaryDirectory directory;
-  MemoryLog log = testing::random_log({});
+  MemoryLog log = test::random_log({});
   PackOptions options = keep_all();
   options.encoding = Encoding::hash;
   options.buckets = 16;
@@ -362,7 +362,7 @@ TEST(Pack, RefusesToWriteOverWhatExists) {
 
 TEST(Pack, ReportsStatisticsOfFieldsAndDenseColumns) {
   const TemporaryDirectory directory;
-  MemoryLog log(testing::memory_schema(1, 1, 1));
+  MemoryLog log(test::memory_schema(1, 1, 1));
   log.common = {{"a", {{"c0", 1, 0.5F}, {"c0", 2, 4.0F}}}, {"b", {}}};
   const float missing = std::nanf("");
   log.impressions = {{"1", 1, 1, "a", {{"s0", 3}}, {1.0F}},

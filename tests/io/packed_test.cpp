@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 
 /// Packs a tiny random log into `directory`/packed and returns that path.
 std::string tiny_dataset(const TemporaryDirectory& directory) {
-  test::MemoryLog log = testing::random_log({.common_rows = 3, .impressions = 12, .distinct_ids = 8});
+  test::MemoryLog log = test::random_log({.common_rows = 3, .impressions = 12, .distinct_ids = 8});
   PackOptions options;
   options.min_count = 2;
   options.threads = 1;
@@ -123,7 +123,7 @@ TEST(PackedDataset, KeepsSchemaAndStatisticsInItsManifest) {
   const std::string packed = tiny_dataset(directory);
   const auto dataset = PackedDataset::open(packed);
   EXPECT_EQ(dataset->path(), packed);
-  EXPECT_EQ(dataset->schema(), testing::random_log({}).schema());
+  EXPECT_EQ(dataset->schema(), test::random_log({}).schema());
   EXPECT_TRUE(dataset->labelled());
   EXPECT_EQ(dataset->statistics().impressions, 12U);
   EXPECT_GT(dataset->statistics().packed_bytes, std::filesystem::file_size(packed + "/blocks.bin"));
@@ -131,7 +131,7 @@ TEST(PackedDataset, KeepsSchemaAndStatisticsInItsManifest) {
 
 TEST(PackedDataset, DecodesOnSeveralThreadsAtOnce) {
   const TemporaryDirectory directory;
-  test::MemoryLog log = testing::random_log({.common_rows = 100, .impressions = 20'000, .most_ids = 2});
+  test::MemoryLog log = test::random_log({.common_rows = 100, .impressions = 20'000, .most_ids = 2});
   PackOptions options;
   options.threads = 2;
   pack(log, directory / "packed", options);
