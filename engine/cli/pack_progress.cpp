@@ -24,26 +24,30 @@ std::uint64_t known_text_bytes(const std::vector<std::string>& files) {
   return bytes;
 }
 
-/// One bar after the other.
+/// One bar after the other: the text is read, then the rows found in it go through the other stages.
 class Stages {
  public:
-  explicit Stages(std::uint64_t text_bytes) : text_megabytes_(text_bytes / 1'000'000) {}
+  explicit Stages(std::uint64_t text_bytes) : text_bytes_(text_bytes) {}
 
   void update(const std::string& stage, std::uint64_t rows, std::uint64_t text_bytes) {
+    const bool reading = stage == "read";
     if (stage != stage_) {
       bar_.reset();  // removes the old one before the new one is drawn
-      bar_.emplace("packing: " + stage, text_bytes > 0 ? text_megabytes_ : 0, text_bytes > 0 ? "MB" : "rows");
+      bar_.emplace("packing: " + stage, reading ? text_bytes_ / kMegabyte : rows_, reading ? "MB" : "rows");
       stage_ = stage;
     }
-    if (text_bytes > 0) {
-      bar_->update(text_bytes / 1'000'000, short_number(static_cast<double>(rows)) + " rows");
+    if (reading) {
+      rows_ = rows;
+      bar_->update(text_bytes / kMegabyte, short_number(static_cast<double>(rows)) + " rows");
     } else {
       bar_->update(rows);
     }
   }
 
  private:
-  std::uint64_t text_megabytes_;
+  static constexpr std::uint64_t kMegabyte = 1'000'000;
+  std::uint64_t text_bytes_;
+  std::uint64_t rows_ = 0;
   std::string stage_;
   std::optional<Progress> bar_;
 };

@@ -32,7 +32,7 @@ class Progress {
   std::string what_, unit_;
   std::uint64_t total_, done_ = 0, first_ = 0;
   Clock::time_point started_ = Clock::now();
-  Clock::time_point next_draw_ = started_;
+  Clock::time_point next_draw_ = started_ + std::chrono::milliseconds(100);  // a rate needs some time
 };
 
 /// 1234567.0 → "1.23 M", 532.0 → "532".

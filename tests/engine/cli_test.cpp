@@ -46,6 +46,9 @@ struct BadUsage {
   int exit_code;
   const char* message;
 };
+void PrintTo(const BadUsage& bad, std::ostream* out) {
+  *out << bad.message;
+}
 class CommandLineErrors : public testing::TestWithParam<BadUsage> {};
 
 TEST_P(CommandLineErrors, AreOneLineWithTheRightExitCode) {

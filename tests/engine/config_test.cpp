@@ -106,6 +106,9 @@ struct BadToml {
   const char* text;
   const char* message;
 };
+void PrintTo(const BadToml& bad, std::ostream* out) {
+  *out << bad.message;
+}
 class ConfigTomlErrors : public testing::TestWithParam<BadToml> {};
 
 TEST_P(ConfigTomlErrors, NameFileLineAndRemedy) {
@@ -186,6 +189,9 @@ struct BadFlags {
   std::vector<FlagValue> flags;
   const char* message;
 };
+void PrintTo(const BadFlags& bad, std::ostream* out) {
+  *out << bad.message;
+}
 class ConfigChecks : public testing::TestWithParam<BadFlags> {};
 
 TEST_P(ConfigChecks, NameTheFlag) {
