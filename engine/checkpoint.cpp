@@ -113,9 +113,8 @@ void save_model(const std::string& path, const Parameters& parameters) {
     tensors.push_back({"dense.mean", mean.data(), 1, columns, columns, {columns}});
     tensors.push_back({"dense.inverse_std", inverse.data(), 1, columns, columns, {columns}});
   }
-  save_safetensors(
-      path, tensors, {},
-      {{"format", "esmm model 1"}, {"schema", schema_to_toml(parameters.spec().schema)}});
+  save_safetensors(path, tensors, {},
+                   {{"format", "esmm model 1"}, {"schema", schema_to_toml(parameters.spec().schema)}});
 }
 
 void load_model(const std::string& path, Parameters& parameters) {

@@ -58,8 +58,8 @@ class MappedFile {
 /// Writes to a temporary name in the same directory, syncs, renames.
 void write_file(const std::string& path, std::string_view content);
 
-/// Writes a file under a temporary name next to `target`. Removed again unless committed. A target that exists and is no
-/// regular file (a pipe, /dev/stdout) is written directly.
+/// Writes a file under a temporary name next to `target`. Removed again unless committed. A target that exists and is
+/// no regular file (a pipe, /dev/stdout) is written directly.
 class StagedFile {
  public:
   explicit StagedFile(std::string target);

@@ -52,9 +52,9 @@ CpuBackend::CpuBackend(int threads) : pool_(threads) {}
 CpuBackend::~CpuBackend() = default;
 
 void CpuBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to) {
-    for (std::int64_t r = 0; r < from.rows; ++r) {
-        std::memcpy(to.row(r), from.row(r), static_cast<std::size_t>(from.cols) * sizeof(float));
-    }
+  for (std::int64_t r = 0; r < from.rows; ++r) {
+    std::memcpy(to.row(r), from.row(r), static_cast<std::size_t>(from.cols) * sizeof(float));
+  }
 }
 
 }  // namespace esmm::cpu
