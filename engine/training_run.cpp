@@ -35,6 +35,11 @@ LoaderOptions loader_options(const Config& config) {
   return options;
 }
 
+// The double that prints as the float does: 0.001, not 0.0010000000474974513.
+double shortest(float value) {
+  return std::stod(fmt::format("{}", value));
+}
+
 std::string best_model_path(const RunDirectory& directory) {
   return directory.path() + "/checkpoints/best.safetensors";
 }
@@ -147,7 +152,7 @@ void TrainingRun::log() {
                                                    {"loss", loss},
                                                    {"ctr_loss", mean.ctr},
                                                    {"ctcvr_loss", mean.ctcvr},
-                                                   {"learning_rate", trainer_.learning_rate()}}
+                                                   {"learning_rate", shortest(trainer_.learning_rate())}}
                                 .dump());
   if (observer_.on_log) {
     observer_.on_log(fmt::format("step {}/{}  epoch {:.2f}  loss {:.5f}  ctr {:.5f}  ctcvr {:.5f}", state_.step,

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/loss_math.hpp"
+#include "tests/support/allocation_counter.hpp"
 #include "tests/support/toy_model.hpp"
 
 namespace esmm {
@@ -152,6 +152,22 @@ TEST(Trainer, LearnsALogThatItsFeaturesDecide) {
   const double first = bench.trainer.losses().total({});
   for (int step = 0; step < 150; ++step) bench.trainer.step(batch.view());
   EXPECT_LT(bench.trainer.losses().total({}), 0.25 * first);
+}
+
+TEST(Trainer, AStepAllocatesNothingOnceTheLargestBatchHasBeenSeen) {
+  if (test::allocations() < 0) GTEST_SKIP() << "a sanitizer owns operator new";
+  Config config = toy_config(Activation::prelu);
+  config.dropout = 0.1F;
+  Bench bench(config);
+  const HostBatch large = toy_batch(bench.parameters.spec(), 300, 1), small = toy_batch(bench.parameters.spec(), 70, 2);
+  bench.trainer.step(large.view());
+  bench.trainer.step(small.view());  // its remainder of a tile may compile a kernel
+  const std::int64_t before = test::allocations();
+  for (int step = 0; step < 5; ++step) {
+    bench.trainer.step(small.view());
+    bench.trainer.step(large.view());
+  }
+  EXPECT_EQ(test::allocations(), before);
 }
 
 TEST(Trainer, UntouchedRowsDoNotMove) {
