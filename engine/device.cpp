@@ -6,12 +6,17 @@
 
 namespace esmm {
 
-std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
-  if (device == "auto" || device == "cpu") return make_cpu_backend(threads);
+void check_device(const std::string& device) {
+  if (device == "auto" || device == "cpu") return;
   if (device == "cuda" || device.starts_with("cuda:")) {
     throw device_error("--device {}: this build has no CUDA backend. Use --device cpu.", device);
   }
   throw usage_error("--device {}: unknown device. Use auto, cpu, cuda or cuda:N.", device);
+}
+
+std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
+  check_device(device);
+  return make_cpu_backend(threads);
 }
 
 namespace {

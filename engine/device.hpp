@@ -7,8 +7,10 @@
 
 namespace esmm {
 
-/// The backend for `--device`: auto and cpu give the CPU backend. Throws Error (device) for a device that this build or
-/// machine lacks, Error (usage) for a name that is none.
+/// Throws Error (device) for a device that this build or machine lacks, Error (usage) for a name that is none.
+void check_device(const std::string& device);
+
+/// The backend for `--device`: auto and cpu give the CPU backend. Throws as check_device does.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const std::string& device, int threads);
 
 /// Throws Error (device) when `bytes` are more than the machine has free, saying what to lower.

@@ -13,6 +13,7 @@
 #include "engine/cli/logging.hpp"
 #include "engine/commands.hpp"
 #include "engine/config_options.hpp"
+#include "engine/device.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -29,9 +30,7 @@ constexpr const char* kRunRemedy = "Give the directory of a run that esmm_gpu tr
 Config start(const std::vector<FlagValue>& flags, const std::string& file = {}) {
   Config config = resolve_config(file, flags);
   start_logging(config.log_level);
-  if (config.device.starts_with("cuda")) {
-    throw device_error("--device {}: this build has no CUDA backend. Use --device cpu.", config.device);
-  }
+  check_device(config.device);
   return config;
 }
 

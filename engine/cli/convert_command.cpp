@@ -10,6 +10,7 @@
 #include "engine/cli/pack_progress.hpp"
 #include "engine/commands.hpp"
 #include "engine/datasets.hpp"
+#include "engine/interrupt.hpp"
 #include "io/file.hpp"
 #include "kernels/error.hpp"
 
@@ -113,6 +114,7 @@ std::string report_json(const std::vector<Packed>& packed) {
 }  // namespace
 
 void convert_command(const ConvertOptions& options) {
+  install_interrupt_handlers();
   const PathKind kind = classify_path(options.data);
   if (kind == PathKind::packed || kind == PathKind::packed_halves) {
     throw usage_error("--data {}: is packed already. Give a raw log.", options.data);

@@ -8,6 +8,8 @@
 #include <optional>
 
 #include "engine/cli/progress.hpp"
+#include "engine/interrupt.hpp"
+#include "kernels/error.hpp"
 
 namespace esmm {
 
@@ -58,6 +60,7 @@ void show_pack_progress(PackOptions& options, const std::vector<std::string>& fi
   if (!options.progress) {
     options.progress = [stages = std::make_shared<Stages>(known_text_bytes(files))](
                            const char* stage, std::uint64_t rows, std::uint64_t text_bytes) {
+      if (interrupted()) throw Error(ExitCode::interrupted, "interrupted while packing; nothing of it was kept.");
       stages->update(stage, rows, text_bytes);
     };
   }

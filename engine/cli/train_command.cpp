@@ -28,6 +28,18 @@ std::string default_run_path(const Config& config) {
   return fmt::format("runs/{}-{}", text, name_of(config.model));
 }
 
+/// Paths are kept absolute, so that the run can be resumed and reproduced from anywhere.
+void make_paths_absolute(Config& config) {
+  for (std::string* path : {&config.data, &config.valid, &config.schema, &config.vocab}) {
+    if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
+  }
+}
+
+bool is_guessed(const std::string& path) {
+  const PathKind kind = classify_path(path);
+  return kind == PathKind::csv || kind == PathKind::tsv;
+}
+
 struct Datasets {
   std::shared_ptr<const PackedDataset> train, valid;  // valid may be null
 };
@@ -37,7 +49,11 @@ Datasets open_datasets(const Config& config, const RunDirectory& directory, bool
   request.path = config.data;
   request.half = Half::train;
   request.cache_directory = directory.cache_directory();
-  if (!config.schema.empty()) request.schema = std::make_shared<const Schema>(load_schema(config.schema));
+  if (!config.schema.empty()) {
+    request.schema = std::make_shared<const Schema>(load_schema(config.schema));
+  } else if (!config.vocab.empty()) {
+    request.schema = schema_beside(config.vocab);
+  }
   if (!config.vocab.empty()) request.pack.vocabulary = load_any_vocabulary(config.vocab);
   request.pack.min_count = config.min_count;
   request.pack.encoding = config.encoding;
@@ -48,6 +64,10 @@ Datasets open_datasets(const Config& config, const RunDirectory& directory, bool
 
   Datasets datasets;
   datasets.train = open_dataset(request);
+  if (!request.schema && is_guessed(config.data)) {
+    spdlog::info("guessed the schema; to change it, save it to a file and pass --schema FILE.toml\n{}",
+                 schema_to_toml(datasets.train->schema()));
+  }
   if (!datasets.train->labelled()) throw data_error("{}: has no labels to train on.", config.data);
   if (has_run && directory.vocabulary()->hash() != datasets.train->vocabulary_hash()) {
     throw data_error("{}: is no longer the data that {} was trained on (its vocabulary differs).", config.data,
@@ -124,6 +144,7 @@ void train_command(const Config& given, const std::string& resume) {
   if (config.precision == Precision::bf16) {
     throw usage_error("--precision bf16: not available on the CPU backend yet. Use --precision fp32.");
   }
+  make_paths_absolute(config);
   if (resume.empty() && config.out.empty()) config.out = default_run_path(config);
   const RunDirectory directory = resume.empty() ? RunDirectory::create(config.out) : RunDirectory::open(resume);
 

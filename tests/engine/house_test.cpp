@@ -3,9 +3,9 @@
 
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -16,19 +16,19 @@ struct Include {
   std::string file, folder, target;
 };
 
+constexpr std::string_view kInclude = "#include \"";
+
 std::vector<Include> includes() {
-  static const std::regex pattern(R"re(^\s*#include\s+"([a-z_]+)/(.*)")re");
   std::vector<Include> found;
   for (const char* folder : {"kernels", "io", "engine"}) {
     for (const auto& entry : fs::recursive_directory_iterator(fs::path(ESMM_SOURCE_DIR) / folder)) {
       const std::string extension = entry.path().extension().string();
       if (extension != ".cpp" && extension != ".hpp" && extension != ".cu" && extension != ".cuh") continue;
       std::ifstream in(entry.path());
-      std::smatch match;
       for (std::string line; std::getline(in, line);) {
-        if (std::regex_search(line, match, pattern)) {
-          found.push_back({entry.path().string(), folder, match[1].str() + "/" + match[2].str()});
-        }
+        if (!line.starts_with(kInclude)) continue;
+        const std::string target = line.substr(kInclude.size(), line.find('"', kInclude.size()) - kInclude.size());
+        if (target.find('/') != std::string::npos) found.push_back({entry.path().string(), folder, target});
       }
     }
   }

@@ -11,8 +11,8 @@ using test::error_of;
 using test::features_of;
 using test::gzip;
 using test::impressions;
-using test::LogDirectory;
 using test::options;
+using test::TemporaryDirectory;
 using test::zstd;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -21,7 +21,7 @@ constexpr const char* kSkeleton = "sample_skeleton_train.csv";
 constexpr const char* kCommon = "common_features_train.csv";
 
 TEST(AliCcpReader, ReadsBothFiles) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   directory.write(kSkeleton,
                   "1,0,0,bacff91692951881,3,210\x02"
                   "4294967295\x03"
@@ -45,7 +45,7 @@ TEST(AliCcpReader, ReadsBothFiles) {
   EXPECT_EQ(log->schema(), ali_ccp_schema());
   EXPECT_TRUE(log->labelled());
   EXPECT_TRUE(log->has_common());
-  EXPECT_THAT(log->files(), ElementsAre(directory.file(kCommon), directory.file(kSkeleton)));
+  EXPECT_THAT(log->files(), ElementsAre((directory / kCommon), (directory / kSkeleton)));
 
   const ImpressionRows rows = impressions(*log);
   EXPECT_TRUE(rows.bad.empty()) << rows.bad.front().message;
@@ -59,7 +59,7 @@ TEST(AliCcpReader, ReadsBothFiles) {
   EXPECT_EQ(features_of(rows.features, 0, sample), "210:4294967295:1 210:43:0.69315 205:7:2");
   EXPECT_EQ(features_of(rows.features, 1, sample), "");
   EXPECT_EQ(features_of(rows.features, 2, sample), "301:9223372036854775807:0.001");
-  EXPECT_EQ(rows.text_bytes, std::filesystem::file_size(directory.file(kSkeleton)));
+  EXPECT_EQ(rows.text_bytes, std::filesystem::file_size((directory / kSkeleton)));
 
   const CommonRows common = common_rows(*log);
   EXPECT_THAT(common.key, ElementsAre(common_key("bacff91692951881"), common_key("ffff")));
@@ -80,7 +80,7 @@ std::string with_separators(std::string line) {
 class BadSkeletonLines : public ::testing::TestWithParam<BadLine> {};
 
 TEST_P(BadSkeletonLines, AreListedAndLeaveTheirNeighboursAlone) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string good = with_separators("8,1,0,u,2,205.1:1#853.2:3\n");
   directory.write(kSkeleton, good + with_separators(GetParam().line) + "\n" + good);
   directory.write(kCommon, "u,0,\n");
@@ -152,7 +152,7 @@ INSTANTIATE_TEST_SUITE_P(
             R"(record 1 has no value separator (\x03): "205\x021 and a very long text that nobody would want to see who…")"}));
 
 TEST(AliCcpReader, ListsBadCommonLines) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   directory.write(kSkeleton, "1,0,0,u,0,\n");
   directory.write(kCommon,
                   "u,0,\nu\nv,1,205\x02"
@@ -170,7 +170,7 @@ TEST(AliCcpReader, ListsBadCommonLines) {
 }
 
 /// A random log with some bad lines.
-void write_random_log(const LogDirectory& directory, const std::function<std::string(const std::string&)>& packed,
+void write_random_log(const TemporaryDirectory& directory, const std::function<std::string(const std::string&)>& packed,
                       const std::string& suffix) {
   std::mt19937 random(9);
   const auto features = [&](const char* const* fields, std::size_t count) {
@@ -209,7 +209,7 @@ TEST(AliCcpReader, GivesTheSameRowsForAnyThreadsChunksAndCompression) {
       {".zst", [](const std::string& text) { return zstd(text); }},
       {"", [](const std::string& text) { return gzip(text); }}};  // told by its first bytes, not by its name
   for (const auto& [suffix, packed] : forms) {
-    const LogDirectory directory;
+    const TemporaryDirectory directory;
     write_random_log(directory, packed, suffix);
     for (const int threads : {1, 2, 5}) {
       for (const std::size_t chunk_bytes : {std::size_t{64}, std::size_t{5000}, TextSource::kChunkBytes}) {
@@ -227,7 +227,7 @@ TEST(AliCcpReader, GivesTheSameRowsForAnyThreadsChunksAndCompression) {
 }
 
 TEST(AliCcpReader, ReadsTheHalfAskedFor) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   for (const char* half : {"test", "train"}) {
     directory.write(fmt::format("sample_skeleton_{}.csv", half), fmt::format("{},0,0,u,0,\n", half));
     directory.write(fmt::format("common_features_{}.csv", half), "u,0,\n");
@@ -246,7 +246,7 @@ TEST(AliCcpReader, ReadsTheHalfAskedFor) {
 }
 
 TEST(AliCcpReader, AcceptsEmptyLabelsForPrediction) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   directory.write(kSkeleton, "1,,,u,0,\n2,,,u,0,\n");
   directory.write(kCommon, "u,0,\n");
   ReaderOptions predicting = options();
@@ -260,7 +260,7 @@ TEST(AliCcpReader, AcceptsEmptyLabelsForPrediction) {
 }
 
 TEST(AliCcpReader, FollowsASchemaOfTheUsersAndSkipsWhatItIgnores) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   directory.write(kSkeleton, with_separators("1,0,0,u,3,item_category.5:1#205.6:2#301.7:3\n"));
   directory.write(kCommon, with_separators("u,1,age.3:1\n"));
   const Schema schema =
@@ -275,7 +275,7 @@ TEST(AliCcpReader, FollowsASchemaOfTheUsersAndSkipsWhatItIgnores) {
 }
 
 TEST(AliCcpReader, RefusesIncompleteDirectoriesAndEmptyFiles) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const auto error = [&] { return error_of([&] { static_cast<void>(open_log(directory.path(), options())); }); };
   directory.write("sample_skeleton_test.csv", "1,0,0,u,0,\n");
   EXPECT_EQ(error(), directory.path() +
@@ -283,13 +283,13 @@ TEST(AliCcpReader, RefusesIncompleteDirectoriesAndEmptyFiles) {
                          "directory.");
   directory.write(kSkeleton, "1,0,0,u,0,\n");
   EXPECT_EQ(error(),
-            directory.file(kSkeleton) +
+            (directory / kSkeleton) +
                 ": no common_features file beside it. Put common_features_*.csv (or .csv.gz, .csv.zst) there.");
   directory.write(kCommon, "\n\n");
-  EXPECT_EQ(error(), directory.file(kCommon) + ": the file is empty. Check how it was written.");
+  EXPECT_EQ(error(), (directory / kCommon) + ": the file is empty. Check how it was written.");
   directory.write(kCommon, "u,0,\n");
   directory.write(kSkeleton, "");
-  EXPECT_EQ(error(), directory.file(kSkeleton) + ": the file is empty. Check how it was written.");
+  EXPECT_EQ(error(), (directory / kSkeleton) + ": the file is empty. Check how it was written.");
 
   const Schema dense = schema_from_toml("dense = [\"price\"]", "schema.toml");
   ReaderOptions chosen = options();
@@ -300,7 +300,7 @@ TEST(AliCcpReader, RefusesIncompleteDirectoriesAndEmptyFiles) {
 }
 
 TEST(AliCcpReader, SaysThatACompressedFileIsTruncatedAfterDeliveringTheRowsBefore) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::string text;
   for (int i = 0; i < 20'000; ++i) text += fmt::format("{},0,0,{:x},0,\n", i, i * 77);
   const std::string packed = gzip(text);

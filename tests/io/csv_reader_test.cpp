@@ -12,8 +12,8 @@ using test::error_of;
 using test::features_of;
 using test::gzip;
 using test::impressions;
-using test::LogDirectory;
 using test::options;
+using test::TemporaryDirectory;
 using test::zstd;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -25,7 +25,7 @@ std::vector<std::string> names(const std::vector<Field>& fields) {
 }
 
 TEST(CsvReader, GuessesTheSchemaAndReadsIdsAndDenseColumnsInAnyOrder) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.csv",
                                            "item,buy,price,Click,colour,Sample_ID,stock\n"
                                            "17,0,1.5,1,red,a,-1\n"
@@ -63,7 +63,7 @@ TEST(CsvReader, GuessesTheSchemaAndReadsIdsAndDenseColumnsInAnyOrder) {
 }
 
 TEST(CsvReader, NumbersDataRowsFromOneWhereThereIsNoSampleId) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::string text = "\nclick,conversion,item\n";
   for (int i = 1; i <= 100; ++i) text += fmt::format("0,0,{}{}", i == 50 ? "x,y" : "7", i % 7 == 0 ? "\n\n" : "\n");
   const std::string path = directory.write("log.csv", text);
@@ -79,7 +79,7 @@ TEST(CsvReader, NumbersDataRowsFromOneWhereThereIsNoSampleId) {
 }
 
 TEST(CsvReader, GuessesFromNamesWhereTheCellsDoNotTell) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.csv",
                                            "click,purchase,I1,C1,number_of_views,category,Dense_a,float_b,index,,"
                                            "label,half_empty\n"
@@ -102,7 +102,7 @@ constexpr const char* kRemedy = "Fix the line, or pass --on-bad-row skip.";
 class BadCsvLines : public ::testing::TestWithParam<BadLine> {};
 
 TEST_P(BadCsvLines, AreListedAndLeaveTheirNeighboursAlone) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::string text = "click,conversion,item,price,colour\n";
   for (int i = 0; i < 1000; ++i) text += "1,0,17,1.5,red\n";  // the guess sees these only
   const std::string path = directory.write("log.csv", text + GetParam().line + "\n1,0,17,1.5,red\n");
@@ -158,7 +158,7 @@ struct BadFile {
 class BadCsvFiles : public ::testing::TestWithParam<BadFile> {};
 
 TEST_P(BadCsvFiles, AreRefusedAsAWhole) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.csv", GetParam().content);
   EXPECT_THAT(error_of([&] { static_cast<void>(open_log(path, options())); }), HasSubstr(path + GetParam().message));
 }
@@ -185,7 +185,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"click,conversion,item,CLICK\n0,0,1,0\n", ": label column among the features: \"CLICK\""}));
 
 TEST(CsvReader, RefusesASchemaThatTheHeaderDoesNotFit) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.csv", "click,conversion,item,price\n0,0,1,2.5\n");
   const auto error = [&](const char* toml) {
     const Schema schema = schema_from_toml(toml, "schema.toml");
@@ -207,7 +207,7 @@ TEST(CsvReader, RefusesASchemaThatTheHeaderDoesNotFit) {
 }
 
 TEST(CsvReader, TakesOnlyTheColumnsThatAGivenSchemaNames) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.tsv", "buy\tclick\titem\tconversion\tversion\n1\t1\t5\t0\t1.5\n");
   const Schema schema = schema_from_toml("sample = [\"version\", \"item\"]\nignore = [\"buy\"]", "schema.toml");
   ReaderOptions chosen = options();
@@ -220,7 +220,7 @@ TEST(CsvReader, TakesOnlyTheColumnsThatAGivenSchemaNames) {
 }
 
 TEST(CsvReader, SharesTheCommonFieldsOfRowsWithEqualKeys) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.csv",
                                            "click,conversion,user,age,item\n"
                                            "0,0,anna,30,1\n"
@@ -257,7 +257,7 @@ TEST(CsvReader, SharesTheCommonFieldsOfRowsWithEqualKeys) {
 }
 
 TEST(CsvReader, NeedsNoLabelsForPrediction) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   ReaderOptions predicting = options();
   predicting.labels_required = false;
   const auto check = [&](const char* content, bool labelled, const Schema* schema) {
@@ -291,7 +291,7 @@ TEST(CsvReader, GivesTheSameRowsForAnyThreadsChunksAndCompression) {
                         random() % 4 == 0 ? "" : fmt::format("{}.{}", random() % 100, random()),
                         random() % 50 == 0 ? ",\n" : "\n");
   }
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const Schema schema = schema_from_toml(
       "sample_id = \"sample_id\"\ncommon_key = \"user\"\nsample = [\"item\"]\ncommon = [\"user\"]\ndense = [\"price\"]",
       "schema.toml");
@@ -314,7 +314,7 @@ TEST(CsvReader, GivesTheSameRowsForAnyThreadsChunksAndCompression) {
 
 /// The first lines of ali_ccp_sample.csv and aliexpress_*_sample.csv as they are published.
 TEST(CsvReader, GuessesPublishedLayouts) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string ali_ccp =
       directory.write("ali_ccp.csv",
                       "click,purchase,101,121,122,124,125,126,127,128,129,205,206,207,216,508,509,702,853,301\n"

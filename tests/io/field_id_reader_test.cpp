@@ -10,14 +10,14 @@ using test::error_of;
 using test::features_of;
 using test::gzip;
 using test::impressions;
-using test::LogDirectory;
 using test::options;
+using test::TemporaryDirectory;
 using test::zstd;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(FieldIdReader, CollectsTheFieldsInOrderOfFirstAppearance) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.txt",
                                            "s1,1,0,item:5,a_long_field_name:red:0.25\n"
                                            "\n"
@@ -49,7 +49,7 @@ struct BadLine {
 class BadFieldIdLines : public ::testing::TestWithParam<BadLine> {};
 
 TEST_P(BadFieldIdLines, AreListedAndLeaveTheirNeighboursAlone) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.txt", fmt::format("a,0,0,item:1\n{}\nb,0,0,item:2\n", GetParam().line));
   const Schema schema = schema_from_toml("sample = [\"item\"]", "schema.toml");
   ReaderOptions chosen = options();
@@ -87,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "feature 1 has a value outside the range of a float: \"item:3:1e99\""}));
 
 TEST(FieldIdReader, AcceptsEmptyLabelsForPrediction) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.txt", "a,,,item:1\nb,,\n");
   ReaderOptions predicting = options();
   predicting.labels_required = false;
@@ -98,7 +98,7 @@ TEST(FieldIdReader, AcceptsEmptyLabelsForPrediction) {
 }
 
 TEST(FieldIdReader, SkipsWhatTheSchemaIgnores) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log.txt", "a,0,0,item:1,shop:2,item:3\n");
   const Schema schema = schema_from_toml("sample = [\"item\"]\nignore = [\"shop\"]", "schema.toml");
   ReaderOptions chosen = options();
@@ -107,7 +107,7 @@ TEST(FieldIdReader, SkipsWhatTheSchemaIgnores) {
 }
 
 TEST(FieldIdReader, RefusesFilesThatCannotBeMeant) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const auto error = [&](const std::string& content, const Schema* schema = nullptr) {
     const std::string path = directory.write("log.txt", content);
     ReaderOptions chosen = options();
@@ -133,7 +133,7 @@ TEST(FieldIdReader, GivesTheSameRowsForAnyThreadsChunksAndCompression) {
     for (auto n = random() % 8; n > 0; --n) text += fmt::format(",field_{}:{}:{}.5", random() % 40, random(), random());
     text += random() % 50 == 0 ? ",x\n" : "\n";
   }
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::string expected;
   Schema schema;
   for (const std::string& content : {text, gzip(text), zstd(text)}) {

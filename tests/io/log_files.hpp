@@ -2,12 +2,9 @@
 // Logs in temporary directories, and what reading them gives.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <zlib.h>
 #include <zstd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,32 +13,9 @@
 
 #include "io/readers.hpp"
 #include "kernels/error.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace esmm::test {
-
-/// A new directory, removed at the end.
-class LogDirectory {
- public:
-  LogDirectory() : path_((std::filesystem::temp_directory_path() / "esmm_logs_XXXXXX").string()) {
-    if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp");
-  }
-  ~LogDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  LogDirectory(const LogDirectory&) = delete;
-  LogDirectory& operator=(const LogDirectory&) = delete;
-
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
-  std::string write(const std::string& name, std::string_view content) const {
-    std::ofstream(file(name), std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
-    return file(name);
-  }
-
- private:
-  std::string path_;
-};
 
 inline std::string gzip(std::string_view text) {
   z_stream stream{};

@@ -7,11 +7,11 @@ namespace esmm {
 namespace {
 
 using test::error_of;
-using test::LogDirectory;
+using test::TemporaryDirectory;
 using ::testing::HasSubstr;
 
 TEST(PathKind, OfFilesIsToldByTheNameBeneathTheCompression) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   for (const auto& [file, kind] : {std::pair{"a.csv", PathKind::csv},
                                    {"a.CSV", PathKind::csv},
                                    {"a.csv.gz", PathKind::csv},
@@ -24,14 +24,14 @@ TEST(PathKind, OfFilesIsToldByTheNameBeneathTheCompression) {
 }
 
 TEST(PathKind, OfDirectoriesIsToldByTheirContents) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const auto make = [&](const std::string& name, const std::vector<std::string>& files) {
     for (const std::string& file : files) {
-      const std::filesystem::path path = std::filesystem::path(directory.file(name)) / file;
+      const std::filesystem::path path = std::filesystem::path((directory / name)) / file;
       std::filesystem::create_directories(path.parent_path());
       std::ofstream(path) << "{}";
     }
-    return directory.file(name);
+    return (directory / name);
   };
   EXPECT_EQ(classify_path(make("packed", {"manifest.json", "blocks.bin"})), PathKind::packed);
   EXPECT_EQ(classify_path(make("halves", {"train/manifest.json", "test/manifest.json"})), PathKind::packed_halves);
@@ -44,7 +44,7 @@ TEST(PathKind, OfDirectoriesIsToldByTheirContents) {
 }
 
 TEST(PathKind, RefusesWhatItCannotRead) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string skeleton = directory.write("sample_skeleton_train.csv", "x");
   EXPECT_EQ(error_of([&] { static_cast<void>(classify_path(skeleton)); }),
             skeleton + ": one file of a raw Ali-CCP pair. Pass its directory: " + directory.path());
@@ -56,21 +56,21 @@ TEST(PathKind, RefusesWhatItCannotRead) {
             "/nonexistent/log.csv: No such file or directory");
   EXPECT_THAT(error_of([&] { static_cast<void>(classify_path(skeleton + "/x.csv")); }, ExitCode::io),
               HasSubstr("x.csv: "));
-  const std::string pipe = directory.file("pipe.csv");
+  const std::string pipe = (directory / "pipe.csv");
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   EXPECT_THAT(error_of([&] { static_cast<void>(classify_path(pipe)); }), HasSubstr("neither a file nor a directory"));
 }
 
 TEST(PathKind, OfAFileWithoutPermissionIsAnIoErrorWithTheSystemsMessage) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string secret = directory.write("secret.csv", "x");
   ::chmod(secret.c_str(), 0);
   EXPECT_EQ(error_of([&] { static_cast<void>(classify_path(secret)); }, ExitCode::io), secret + ": Permission denied");
 }
 
 TEST(HasHalf, NeedsBothFilesOfTheHalf) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   EXPECT_FALSE(has_half(directory.path(), Half::whole));
   directory.write("sample_skeleton_train.csv.gz", "x");
   EXPECT_FALSE(has_half(directory.path(), Half::train));

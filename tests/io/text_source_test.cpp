@@ -12,7 +12,7 @@ namespace {
 
 using test::error_of;
 using test::gzip;
-using test::LogDirectory;
+using test::TemporaryDirectory;
 using test::zstd;
 using ::testing::HasSubstr;
 
@@ -39,7 +39,7 @@ std::vector<Line> lines_of(const std::string& path, std::size_t chunk_bytes) {
 }
 
 TEST(TextSource, CutsAtLineEndsWhateverTheChunkSizeAndTheCompression) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::mt19937 random(5);
   std::string text;
   std::vector<Line> expected;
@@ -69,7 +69,7 @@ TEST(TextSource, CutsAtLineEndsWhateverTheChunkSizeAndTheCompression) {
 }
 
 TEST(TextSource, ReadsDataLargerThanTheInputBuffersOfTheDecoders) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::mt19937 random(6);
   std::string text;  // about 4 MB that hardly compress: several refills
   while (text.size() < 4'000'000) text += std::to_string(random()) + "\n";
@@ -79,7 +79,7 @@ TEST(TextSource, ReadsDataLargerThanTheInputBuffersOfTheDecoders) {
 }
 
 TEST(TextSource, SkipsAByteOrderMarkAndEmptyFiles) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   EXPECT_EQ(lines_of(directory.write("bom",
                                      "\xEF\xBB\xBF"
                                      "a\n"),
@@ -91,7 +91,7 @@ TEST(TextSource, SkipsAByteOrderMarkAndEmptyFiles) {
 }
 
 TEST(TextSource, NamesTruncatedAndCorruptData) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::string text;
   for (int i = 0; i < 10'000; ++i) text += std::to_string(i * i) + "\n";
   const auto error = [&](const std::string& content) {
@@ -115,7 +115,7 @@ TEST(TextSource, NamesTruncatedAndCorruptData) {
 }
 
 TEST(TextSource, RefusesBinaryFilesNamingTheLine) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string path = directory.write("log", std::string("one\ntwo\nth\0ree\n", 15));
   for (const std::size_t chunk_bytes : {4, 1000}) {
     EXPECT_THAT(error_of([&] { lines_of(path, chunk_bytes); }), HasSubstr("log:3: contains NUL bytes"));
@@ -123,7 +123,7 @@ TEST(TextSource, RefusesBinaryFilesNamingTheLine) {
 }
 
 TEST(TextSource, RefusesAnEndlessLine) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   const std::string text = "first\n" + std::string(3 * TextSource::kLongestLine, 'x') + "\nlast\n";
   EXPECT_THAT(error_of([&] { lines_of(directory.write("log", zstd(text)), 1 << 20); }),
               HasSubstr("log:2: a line of more than 64 MB"));
@@ -136,7 +136,7 @@ TEST(TextSource, OfAMissingFileIsAnIoErrorWithTheSystemsMessage) {
 }
 
 TEST(ParseInOrder, DeliversInFileOrderForAnyNumberOfThreads) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::string text;
   for (int i = 0; i < 3000; ++i) text += std::to_string(i) + "\n";
   const std::string path = directory.write("log", text);
@@ -150,7 +150,7 @@ TEST(ParseInOrder, DeliversInFileOrderForAnyNumberOfThreads) {
 }
 
 TEST(ParseInOrder, DeliversWhatPrecedesAnErrorAndThenRethrowsIt) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::string text;
   for (int i = 0; i < 3000; ++i) text += std::to_string(i) + "\n";
   const std::string path = directory.write("log", text);
@@ -171,7 +171,7 @@ TEST(ParseInOrder, DeliversWhatPrecedesAnErrorAndThenRethrowsIt) {
 }
 
 TEST(ParseInOrder, StopsWhenTheSinkThrows) {
-  const LogDirectory directory;
+  const TemporaryDirectory directory;
   std::string text;
   for (int i = 0; i < 3000; ++i) text += std::to_string(i) + "\n";
   const std::string path = directory.write("log", text);
