@@ -39,7 +39,11 @@ RunDirectory RunDirectory::open(const std::string& path) {
 void RunDirectory::write_setup(const Config& config, const Schema& schema, const Vocabulary& vocabulary) const {
   vocabulary.save(path_ + "/vocab");
   write_file(path_ + "/schema.toml", schema_to_toml(schema));
-  write_file(path_ + "/config.toml", to_toml(config));  // last: its presence makes this a run
+  write_config(config);  // last: its presence makes this a run
+}
+
+void RunDirectory::write_config(const Config& config) const {
+  write_file(path_ + "/config.toml", to_toml(config));
 }
 
 Config RunDirectory::config() const {

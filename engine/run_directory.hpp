@@ -22,6 +22,8 @@ class RunDirectory {
   [[nodiscard]] static RunDirectory open(const std::string& path);
 
   void write_setup(const Config& config, const Schema& schema, const Vocabulary& vocabulary) const;
+  /// A resumed run may have been given more epochs or another device.
+  void write_config(const Config& config) const;
   [[nodiscard]] Config config() const;
   [[nodiscard]] Schema schema() const;
   [[nodiscard]] std::shared_ptr<const Vocabulary> vocabulary() const;

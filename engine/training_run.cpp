@@ -78,7 +78,8 @@ TrainingResult TrainingRun::run() {
   result.interrupted = interrupted() && !finished();
   if (saved_step_ != state_.step) save();
   result.state = state_;
-  result.rows = state_.epoch * static_cast<std::int64_t>(train_data_->statistics().impressions);
+  const auto per_epoch = static_cast<std::int64_t>(train_data_->statistics().impressions);
+  result.rows = state_.epoch * per_epoch + std::min(state_.batch * config_.batch_size, per_epoch);
   if (result.interrupted) return result;
 
   if (!config_.early_stopping.empty() && std::filesystem::exists(best_model_path(directory_))) {
@@ -93,7 +94,7 @@ TrainingResult TrainingRun::run() {
 }
 
 void TrainingRun::train_epoch() {
-  if (last_epoch() && state_.batch == 0) progressive_.clear();
+  if (state_.batch == 0) progressive_.clear();
   loader_.start(state_.epoch, state_.batch);
   auto started = std::chrono::steady_clock::now();
   const auto stop_clock = [&] {
@@ -122,7 +123,7 @@ void TrainingRun::train_batch(const HostBatch& batch) {
   const BatchView view = batch.view();
   trainer_.step(view);
   backend_.synchronise();
-  if (last_epoch()) progressive_.add(trainer_.logits(), view.click, view.conversion);
+  if (may_be_last_epoch()) progressive_.add(trainer_.logits(), view.click, view.conversion);
 
   const TaskLosses& losses = trainer_.losses();
   const double loss = losses.total({config_.ctr_weight, config_.ctcvr_weight});

@@ -56,7 +56,9 @@ class TrainingRun {
   void evaluate_valid();
   void check_early_stopping(const Metrics& metrics);
   void save();
-  [[nodiscard]] bool last_epoch() const { return state_.epoch + 1 == config_.epochs; }
+  [[nodiscard]] bool may_be_last_epoch() const {
+    return state_.epoch + 1 == config_.epochs || !config_.early_stopping.empty();
+  }
   [[nodiscard]] bool finished() const { return state_.stopped_early || state_.epoch >= config_.epochs; }
 
   Backend& backend_;

@@ -154,7 +154,11 @@ void train_command(const Config& given, const std::string& resume) {
   const ModelSpec spec =
       make_model_spec(config, data.train->schema(), *vocabulary, normalisation(data.train->statistics().dense));
   check_memory(training_bytes(spec, config) + (config.window_mb << 20), "training");
-  if (resume.empty()) directory.write_setup(config, spec.schema, *vocabulary);
+  if (resume.empty()) {
+    directory.write_setup(config, spec.schema, *vocabulary);
+  } else {
+    directory.write_config(config);
+  }
 
   Progress progress("train", 0, "rows");
   TrainingRun run(*backend, config, spec, directory, data.train, data.valid, observe(progress));

@@ -117,6 +117,8 @@ TEST_F(TrainingRunTest, StopsEarlyAndKeepsTheBestModel) {
   EXPECT_TRUE(outcome.result.state.stopped_early);
   EXPECT_LT(outcome.result.state.epoch, 30);
   EXPECT_EQ(outcome.result.valid->value("ctcvr_logloss"), outcome.result.state.best_metric);
+  EXPECT_EQ(outcome.result.train.impressions, 3000) << "the epoch that turned out to be the last";
+  EXPECT_EQ(outcome.result.rows, 3000 * outcome.result.state.epoch);
 }
 
 TEST_F(TrainingRunTest, ALossThatIsNotFiniteEndsTheRunAndLeavesTheGoodCheckpoints) {
