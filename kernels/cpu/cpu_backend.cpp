@@ -52,6 +52,7 @@ CpuBackend::CpuBackend(int threads) : pool_(threads) {}
 CpuBackend::~CpuBackend() = default;
 
 void CpuBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to) {
+  if (from.empty()) return;  // memcpy may not see the null pointer of an empty view
   for (std::int64_t r = 0; r < from.rows; ++r) {
     std::memcpy(to.row(r), from.row(r), static_cast<std::size_t>(from.cols) * sizeof(float));
   }
