@@ -1,5 +1,6 @@
 #include "engine/model_spec.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "kernels/error.hpp"
@@ -80,11 +81,11 @@ ModelSpec make_model_spec(const Config& config, const Schema& schema, const Voca
   return spec;
 }
 
-std::int64_t training_bytes(const ModelSpec& spec, const Config& config) {
+std::int64_t training_bytes(const ModelSpec& spec, const Config& config, std::int64_t impressions) {
   const std::int64_t row_floats = spec.dim + state_width(config.optimizer, spec.dim);
   const std::int64_t widest = config.hidden.empty() ? 0 : config.hidden.front();
   const std::int64_t inputs = spec.common_inputs() + spec.sample_inputs();
-  const std::int64_t activations = config.batch_size * (2 * inputs + 3 * kTowers * 2 * widest);
+  const std::int64_t activations = std::min(config.batch_size, impressions) * (2 * inputs + 3 * kTowers * 2 * widest);
   return 4 * (spec.arena_rows() * row_floats + 4 * inputs * kTowers * widest + activations);
 }
 

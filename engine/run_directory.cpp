@@ -22,9 +22,6 @@ RunDirectory RunDirectory::create(const std::string& path) {
   if (fs::exists(fs::path(path) / "config.toml")) {
     throw usage_error("{}: holds a run already. Choose another --out, or continue it with --resume {}.", path, path);
   }
-  std::error_code error;
-  fs::create_directories(fs::path(path) / "checkpoints", error);
-  if (error) throw io_error("{}: cannot create the run directory: {}.", path, error.message());
   return RunDirectory(path);
 }
 
@@ -37,6 +34,9 @@ RunDirectory RunDirectory::open(const std::string& path) {
 }
 
 void RunDirectory::write_setup(const Config& config, const Schema& schema, const Vocabulary& vocabulary) const {
+  std::error_code error;
+  fs::create_directories(fs::path(path_) / "checkpoints", error);
+  if (error) throw io_error("{}: cannot create the run directory: {}.", path_, error.message());
   vocabulary.save(path_ + "/vocab");
   write_file(path_ + "/schema.toml", schema_to_toml(schema));
   write_config(config);  // last: its presence makes this a run

@@ -16,7 +16,8 @@ namespace esmm {
 /// checkpoints/. docs/run_directory.md describes the files.
 class RunDirectory {
  public:
-  /// A new directory for a new run. Throws Error (usage) when there is a run in it already.
+  /// Names the directory of a new run; `write_setup` creates it, so that a run that never starts leaves nothing behind.
+  /// Throws Error (usage) when there is a run in it already.
   [[nodiscard]] static RunDirectory create(const std::string& path);
   /// An existing run. Throws Error (usage) when there is none.
   [[nodiscard]] static RunDirectory open(const std::string& path);

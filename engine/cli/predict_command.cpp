@@ -32,9 +32,8 @@ struct Predictions {
   StringColumn sample_id;
 };
 
-void write_csv(const Predictions& predictions, const std::string& path) {
+void write_csv(const Predictions& predictions, StagedFile& out) {
   constexpr std::size_t kFlushBytes = 1 << 20;
-  StagedFile out(path);
   fmt::memory_buffer text;
   const auto flush = [&] {
     out.append(std::as_bytes(std::span(text.data(), text.size())));
@@ -58,6 +57,7 @@ void predict_command(const PredictOptions& options) {
   install_interrupt_handlers();
   const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads);
   const RunModel run = load_run(*backend, options.run);
+  StagedFile out(options.out);  // first: a name that cannot be written must not cost an hour of scoring
   // Contradictions are kept: predict never drops a row.
   const std::shared_ptr<const PackedDataset> dataset =
       open_for_run(run, options.data, false, options.on_bad_row, OnContradiction::keep, options.threads);
@@ -66,7 +66,7 @@ void predict_command(const PredictOptions& options) {
   scoring.with_sample_ids = true;
   score(*backend, run.model(), dataset, scoring,
         [&](const HostBatch& batch, MatrixView<const float> logits) { predictions.add(batch, logits); });
-  write_csv(predictions, options.out);
+  write_csv(predictions, out);
   spdlog::info("wrote {} predictions to {}", predictions.arrival.size(), options.out);
 }
 

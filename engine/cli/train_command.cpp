@@ -1,4 +1,5 @@
 #include <spdlog/spdlog.h>
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
@@ -83,6 +84,15 @@ Datasets open_datasets(const Config& config, const RunDirectory& directory, bool
   return datasets;
 }
 
+/// Bytes that the loader keeps decoded: the whole dataset, or two shuffle windows of one that is larger.
+std::int64_t loading_bytes(const PackedDataset& dataset, const Config& config) {
+  constexpr std::int64_t kBytesPerId = 8, kBytesPerImpression = 64;  // row and weight; labels, offsets, place
+  const DatasetStatistics& statistics = dataset.statistics();
+  std::int64_t bytes = kBytesPerImpression * static_cast<std::int64_t>(statistics.impressions);
+  for (const auto& field : statistics.fields) bytes += kBytesPerId * static_cast<std::int64_t>(field.ids);
+  return std::min(bytes, 2 * (config.window_mb << 20));
+}
+
 nlohmann::ordered_json summary(const Config& config, const std::string& device, const TrainingRun& run,
                                const TrainingResult& result) {
   nlohmann::ordered_json metrics{{"train", metrics_json(result.train)}};
@@ -153,7 +163,8 @@ void train_command(const Config& given, const std::string& resume) {
   const std::shared_ptr<const Vocabulary> vocabulary = data.train->vocabulary();
   const ModelSpec spec =
       make_model_spec(config, data.train->schema(), *vocabulary, normalisation(data.train->statistics().dense));
-  check_memory(training_bytes(spec, config) + (config.window_mb << 20), "training");
+  const auto impressions = static_cast<std::int64_t>(data.train->statistics().impressions);
+  check_memory(training_bytes(spec, config, impressions) + loading_bytes(*data.train, config), "training");
   if (resume.empty()) {
     directory.write_setup(config, spec.schema, *vocabulary);
   } else {
