@@ -77,8 +77,9 @@ void validate_training(const Config& c) {
   require_at_least<std::int64_t>("batch-size", c.batch_size, 1);
   require_positive("lr", c.lr);
   if (c.tower_lr) require_positive("tower-lr", *c.tower_lr);
-  if (c.tower_optimizer == OptimizerKind::rowwise_adagrad) {
-    throw usage_error("--tower-optimizer: rowwise_adagrad is for embedding tables only. Use adagrad.");
+  if (c.tower_optimizer == OptimizerKind::rowwise_adagrad || c.tower_optimizer == OptimizerKind::ftrl) {
+    throw usage_error("--tower-optimizer: {} is for tables only. Choose sgd, adagrad or adam.",
+                      name_of(*c.tower_optimizer));
   }
   require_at_least<std::int64_t>("warmup-steps", c.warmup_steps, 0);
   require_at_least<std::int64_t>("schedule-steps", c.schedule_steps, c.schedule == Schedule::step ? 1 : 0);
@@ -131,7 +132,11 @@ void validate_system(const Config& c) {
 
 OptimizerKind tower_optimizer(const Config& config) {
   if (config.tower_optimizer) return *config.tower_optimizer;
-  return config.optimizer == OptimizerKind::rowwise_adagrad ? OptimizerKind::adagrad : config.optimizer;
+  // Row-wise Adagrad needs rows. FTRL solves for a weight from its gradients alone, which forgets the towers' initial
+  // values in the first step and leaves all units equal: dead.
+  const bool for_tables_only =
+      config.optimizer == OptimizerKind::rowwise_adagrad || config.optimizer == OptimizerKind::ftrl;
+  return for_tables_only ? OptimizerKind::adagrad : config.optimizer;
 }
 
 OptimizerConfig optimizer_config(const Config& config, OptimizerKind kind) {

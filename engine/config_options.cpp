@@ -48,7 +48,7 @@ const std::vector<Option>& table() {
       {"epochs", kTraining, "N", "passes over the data", &Config::epochs},
       {"batch_size", kTraining, "N", "impressions per step", &Config::batch_size},
       {"optimizer", kTraining, "", "of the embedding tables", &Config::optimizer},
-      {"tower_optimizer", kTraining, "", "of the towers; else as the tables (rowwise_adagrad: adagrad)",
+      {"tower_optimizer", kTraining, "", "of the towers; else as the tables (adagrad with rowwise_adagrad and ftrl)",
        &Config::tower_optimizer},
       {"lr", kTraining, "X", "learning rate", &Config::lr},
       {"tower_lr", kTraining, "X", "learning rate of the towers; else --lr", &Config::tower_lr},

@@ -214,7 +214,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlags{{{"batch-size", "99999999999999999999"}}, "out of range"}, BadFlags{{{"lr", "0"}}, "--lr: 0"},
         BadFlags{{{"lr", "inf"}}, "--lr: \"inf\""}, BadFlags{{{"lr", "1e99"}}, "--lr: 1e99 is out of the range"},
         BadFlags{{{"tower-lr", "-1"}}, "--tower-lr: -1"},
-        BadFlags{{{"tower-optimizer", "rowwise_adagrad"}}, "Use adagrad"},
+        BadFlags{{{"tower-optimizer", "rowwise_adagrad"}}, "rowwise_adagrad is for tables only"},
+        BadFlags{{{"tower-optimizer", "ftrl"}}, "ftrl is for tables only"},
         BadFlags{{{"schedule", "step"}}, "--schedule-steps: 0"},
         BadFlags{{{"schedule-decay", "2"}}, "--schedule-decay"}, BadFlags{{{"beta1", "1"}}, "--beta1: 1"},
         BadFlags{{{"beta2", "1"}}, "--beta2: 1"}, BadFlags{{{"epsilon", "0"}}, "--epsilon: 0"},
@@ -231,7 +232,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlags{{{"no-such", "1"}}, "--no-such"}));
 
 TEST(Config, TowersFollowTheTablesUnlessToldOtherwise) {
-  EXPECT_EQ(tower_optimizer(resolve_config({}, {{"optimizer", "ftrl"}})), OptimizerKind::ftrl);
+  EXPECT_EQ(tower_optimizer(resolve_config({}, {{"optimizer", "ftrl"}})), OptimizerKind::adagrad);
   EXPECT_EQ(tower_optimizer(resolve_config({}, {{"optimizer", "rowwise_adagrad"}})), OptimizerKind::adagrad);
   EXPECT_EQ(tower_optimizer(resolve_config({}, {{"tower-optimizer", "sgd"}})), OptimizerKind::sgd);
 }
