@@ -50,6 +50,8 @@ Metadata describe(const TrainingState& s) {
                     {"window_steps", std::to_string(s.window_steps)},
                     {"evaluations_without_improvement", std::to_string(s.evaluations_without_improvement)},
                     {"stopped_early", s.stopped_early ? "1" : "0"},
+                    {"evaluated_step", std::to_string(s.evaluated_step)},
+                    {"dataset", s.dataset},
                     {"train_seconds", exact(s.train_seconds)}};
   if (s.best_metric) metadata["best_metric"] = exact(*s.best_metric);
   return metadata;
@@ -65,6 +67,8 @@ TrainingState parse(const Metadata& metadata, const std::string& path) {
   s.window_steps = number<std::int64_t>(metadata, "window_steps", path);
   s.evaluations_without_improvement = number<std::int64_t>(metadata, "evaluations_without_improvement", path);
   s.stopped_early = number<int>(metadata, "stopped_early", path) != 0;
+  s.evaluated_step = number<std::int64_t>(metadata, "evaluated_step", path);
+  s.dataset = entry(metadata, "dataset", path);
   s.train_seconds = exact_number(metadata, "train_seconds", path);
   if (metadata.contains("best_metric")) s.best_metric = exact_number(metadata, "best_metric", path);
   return s;

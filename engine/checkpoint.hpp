@@ -20,6 +20,8 @@ struct TrainingState {
   std::optional<double> best_metric;  // early stopping
   std::int64_t evaluations_without_improvement = 0;
   bool stopped_early = false;
+  std::int64_t evaluated_step = 0;  // the last step whose parameters were evaluated
+  std::string dataset;              // what it was trained on
   double train_seconds = 0.0;
 };
 

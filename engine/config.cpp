@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <iterator>
 
 #include "engine/config_options.hpp"
 #include "engine/config_toml.hpp"
+#include "io/file.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -27,16 +27,13 @@ std::string key_of(std::string_view flag) {
   return key;
 }
 
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in) throw io_error("{}: cannot be read. Give the path of a configuration file to --config.", path);
-  return text;
-}
-
 template <class T>
 void require_at_least(const char* flag, T value, T least) {
   if (value < least) throw usage_error("--{}: {} is too small. Give {} or more.", flag, value, least);
+}
+template <class T>
+void require_at_most(const char* flag, T value, T most) {
+  if (value > most) throw usage_error("--{}: {} is too large. Give {} or less.", flag, value, most);
 }
 void require_positive(const char* flag, float value) {
   if (!(value > 0)) throw usage_error("--{}: {} is not above 0.", flag, value);
@@ -48,16 +45,24 @@ void require_among(const char* flag, const std::string& value, Choices names) {
   static_cast<void>(parse_choice(value, fmt::format("--{}", flag), names));
 }
 
+constexpr std::uint64_t kLargestFile = 1 << 20;  // of a configuration
+constexpr std::int64_t kWidest = 1 << 20;        // far beyond any use; products of sizes stay within 64 bits
+
 void validate_data(const Config& c) {
   require_at_least("min-count", c.min_count, 1U);
   require_at_least("buckets", c.buckets, 1U);
   require_at_least<std::int64_t>("window-mb", c.window_mb, 1);
+  require_at_most<std::int64_t>("window-mb", c.window_mb, 1LL << 30);
 }
 
 void validate_model(const Config& c) {
   require_at_least<std::int64_t>("dim", c.dim, 1);
+  require_at_most<std::int64_t>("dim", c.dim, kWidest);
   if (c.hidden.empty()) throw usage_error("--hidden: give at least one width, e.g. --hidden 200,80.");
-  for (const std::int64_t width : c.hidden) require_at_least<std::int64_t>("hidden", width, 1);
+  for (const std::int64_t width : c.hidden) {
+    require_at_least<std::int64_t>("hidden", width, 1);
+    require_at_most<std::int64_t>("hidden", width, kWidest);
+  }
   require_fraction("dropout", c.dropout);
   require_positive("value-clip", c.value_clip);
   require_at_least("embedding-stddev", c.embedding_stddev, 0.0F);
@@ -75,6 +80,8 @@ void validate_model(const Config& c) {
 void validate_training(const Config& c) {
   require_at_least<std::int64_t>("epochs", c.epochs, 1);
   require_at_least<std::int64_t>("batch-size", c.batch_size, 1);
+  require_at_most<std::int64_t>("epochs", c.epochs, 1'000'000);
+  require_at_most<std::int64_t>("batch-size", c.batch_size, 1LL << 30);
   require_positive("lr", c.lr);
   if (c.tower_lr) require_positive("tower-lr", *c.tower_lr);
   if (c.tower_optimizer == OptimizerKind::rowwise_adagrad || c.tower_optimizer == OptimizerKind::ftrl) {
@@ -83,6 +90,9 @@ void validate_training(const Config& c) {
   }
   require_at_least<std::int64_t>("warmup-steps", c.warmup_steps, 0);
   require_at_least<std::int64_t>("schedule-steps", c.schedule_steps, c.schedule == Schedule::step ? 1 : 0);
+  if (c.optimizer == OptimizerKind::ftrl && c.schedule != Schedule::constant && c.schedule_decay == 0) {
+    throw usage_error("--schedule-decay: ftrl divides by the learning rate, which must not reach 0. Give more than 0.");
+  }
   if (!(c.schedule_decay >= 0 && c.schedule_decay <= 1)) {
     throw usage_error("--schedule-decay: {} is not in [0, 1].", c.schedule_decay);
   }
@@ -194,7 +204,8 @@ Config resolve_config(const std::string& file, const std::vector<FlagValue>& fla
     apply_preset(config, config.preset);
   }
   if (!file.empty()) {
-    apply_toml(config, read_file(file), file, preset == flags.end() ? PresetKey::apply : PresetKey::ignore);
+    apply_toml(config, read_file(file, kLargestFile), file,
+               preset == flags.end() ? PresetKey::apply : PresetKey::ignore);
   }
   for (const FlagValue& f : flags) apply_flag(config, f.flag, f.value);
   validate(config);

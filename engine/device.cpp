@@ -1,5 +1,6 @@
 #include "engine/device.hpp"
 
+#include <algorithm>
 #include <fstream>
 
 #include "kernels/error.hpp"
@@ -21,8 +22,20 @@ std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
 
 namespace {
 
+std::int64_t read_number(const char* path) {
+  std::int64_t value = 0;
+  std::ifstream(path) >> value;  // "max" and a missing file give 0
+  return value;
+}
+
+/// What is left under the control group's limit (containers); 0 when there is none.
+std::int64_t available_in_group() {
+  const std::int64_t limit = read_number("/sys/fs/cgroup/memory.max");
+  return limit == 0 ? 0 : std::max<std::int64_t>(1, limit - read_number("/sys/fs/cgroup/memory.current"));
+}
+
 /// What the kernel believes can be allocated without swapping; 0 when it does not say.
-std::int64_t available_memory() {
+std::int64_t available_on_machine() {
   std::ifstream meminfo("/proc/meminfo");
   std::string key, unit;
   std::int64_t kilobytes = 0;
@@ -31,6 +44,11 @@ std::int64_t available_memory() {
     std::getline(meminfo, unit);
   }
   return 0;
+}
+
+std::int64_t available_memory() {
+  const std::int64_t machine = available_on_machine(), group = available_in_group();
+  return machine == 0 || group == 0 ? std::max(machine, group) : std::min(machine, group);
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "engine/model_spec.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "kernels/error.hpp"
 
@@ -53,8 +55,9 @@ FieldInput field_input(const Config& config, const Field& field, const std::vect
 std::vector<DenseInput> normalisation(const std::vector<DatasetStatistics::DenseStatistics>& statistics) {
   std::vector<DenseInput> inputs;
   for (const auto& column : statistics) {
-    // A constant column carries nothing and must not be divided by 0.
-    inputs.push_back({static_cast<float>(column.mean), column.std > 0 ? static_cast<float>(1.0 / column.std) : 0.0F});
+    // A column that is constant, or nearly so, carries nothing and must not be divided by 0.
+    const auto inverse = static_cast<float>(1.0 / column.std);
+    inputs.push_back({static_cast<float>(column.mean), std::isfinite(inverse) ? inverse : 0.0F});
   }
   return inputs;
 }
@@ -82,8 +85,9 @@ ModelSpec make_model_spec(const Config& config, const Schema& schema, const Voca
 }
 
 std::int64_t training_bytes(const ModelSpec& spec, const Config& config, std::int64_t impressions) {
-  const std::int64_t row_floats = spec.dim + state_width(config.optimizer, spec.dim);
-  const std::int64_t widest = config.hidden.empty() ? 0 : config.hidden.front();
+  constexpr std::int64_t kPadding = 6;  // floats per row, at most: weights and state are padded to whole vectors
+  const std::int64_t row_floats = spec.dim + state_width(config.optimizer, spec.dim) + kPadding;
+  const std::int64_t widest = std::accumulate(config.hidden.begin(), config.hidden.end(), std::int64_t{0});
   const std::int64_t inputs = spec.common_inputs() + spec.sample_inputs();
   const std::int64_t activations = std::min(config.batch_size, impressions) * (2 * inputs + 3 * kTowers * 2 * widest);
   return 4 * (spec.arena_rows() * row_floats + 4 * inputs * kTowers * widest + activations);

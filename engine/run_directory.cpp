@@ -18,9 +18,15 @@ constexpr std::uint64_t kSmallFile = 1U << 20;
 constexpr std::string_view kCheckpointPrefix = "step-", kCheckpointSuffix = ".safetensors";
 }  // namespace
 
+namespace {
+Error occupied(const std::string& path) {
+  return usage_error("{}: holds a run already. Choose another --out, or continue it with --resume {}.", path, path);
+}
+}  // namespace
+
 RunDirectory RunDirectory::create(const std::string& path) {
-  if (fs::exists(fs::path(path) / "config.toml")) {
-    throw usage_error("{}: holds a run already. Choose another --out, or continue it with --resume {}.", path, path);
+  for (const char* name : {"config.toml", "checkpoints", "metrics.jsonl"}) {
+    if (fs::exists(fs::path(path) / name)) throw occupied(path);
   }
   return RunDirectory(path);
 }
@@ -35,7 +41,9 @@ RunDirectory RunDirectory::open(const std::string& path) {
 
 void RunDirectory::write_setup(const Config& config, const Schema& schema, const Vocabulary& vocabulary) const {
   std::error_code error;
-  fs::create_directories(fs::path(path_) / "checkpoints", error);
+  fs::create_directories(path_, error);
+  // Whoever creates this one owns the directory: two runs that start together cannot both.
+  if (!error && !fs::create_directory(fs::path(path_) / "checkpoints", error) && !error) throw occupied(path_);
   if (error) throw io_error("{}: cannot create the run directory: {}.", path_, error.message());
   vocabulary.save(path_ + "/vocab");
   write_file(path_ + "/schema.toml", schema_to_toml(schema));
@@ -99,7 +107,7 @@ void RunDirectory::append_metrics(const std::string& json_line) const {
   if (!out) throw io_error("{}: cannot be written: is the disk full?", file);
 }
 
-void RunDirectory::rewind_metrics(std::int64_t step) const {
+void RunDirectory::rewind_metrics(std::int64_t step, std::int64_t evaluated_step) const {
   const std::string file = path_ + "/metrics.jsonl";
   if (!fs::exists(file)) return;
   std::ifstream in(file);
@@ -107,7 +115,9 @@ void RunDirectory::rewind_metrics(std::int64_t step) const {
   while (std::getline(in, line)) {
     const nlohmann::json entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     // A torn last line of a run that was killed is dropped too.
-    if (entry.is_object() && entry.value("step", std::int64_t{0}) <= step) kept += line + '\n';
+    if (!entry.is_object()) continue;
+    const std::int64_t last = entry.contains("split") ? evaluated_step : step;
+    if (entry.value("step", std::int64_t{0}) <= last) kept += line + '\n';
   }
   write_file(file, kept);
 }

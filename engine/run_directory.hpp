@@ -41,8 +41,8 @@ class RunDirectory {
 
   /// Appends one JSON object as a line to metrics.jsonl.
   void append_metrics(const std::string& json_line) const;
-  /// Drops the lines of steps after `step`: a resumed run writes them again.
-  void rewind_metrics(std::int64_t step) const;
+  /// Drops the lines of steps after `step` and of evaluations after `evaluated_step`: a resumed run writes them again.
+  void rewind_metrics(std::int64_t step, std::int64_t evaluated_step) const;
   void write_summary(const std::string& json) const;
 
  private:

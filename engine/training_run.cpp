@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "engine/interrupt.hpp"
@@ -40,6 +41,13 @@ double shortest(float value) {
   return std::stod(fmt::format("{}", value));
 }
 
+/// Tells a dataset from any that a resumed run could mistake for it.
+std::string identity(const PackedDataset& dataset) {
+  const DatasetStatistics& s = dataset.statistics();
+  return fmt::format("{} impressions, {} clicks, {} conversions, {} common rows, {} bytes, vocabulary {}",
+                     s.impressions, s.clicks, s.conversions, s.common_rows, s.packed_bytes, dataset.vocabulary_hash());
+}
+
 std::string best_model_path(const RunDirectory& directory) {
   return directory.path() + "/checkpoints/best.safetensors";
 }
@@ -61,32 +69,45 @@ TrainingRun::TrainingRun(Backend& backend, const Config& config, const ModelSpec
       trainer_(backend, config, parameters_, total_steps_) {
   ThreadPool pool(config.threads);
   parameters_.initialise(config, pool);
-  progressive_.reserve(static_cast<std::int64_t>(train_data_->statistics().impressions));
+  progressive_.reserve(impressions());
+  state_.dataset = identity(*train_data_);
 }
 
 void TrainingRun::resume(const std::string& checkpoint) {
+  const std::string dataset = state_.dataset;
   state_ = load_checkpoint(checkpoint, parameters_, trainer_.optimizer(), progressive_);
+  if (state_.dataset != dataset) {
+    throw data_error("{}: was trained on other data ({}; now {}). Restore the data, or start a new run.", checkpoint,
+                     state_.dataset, dataset);
+  }
+  if (state_.epoch > config_.epochs || (state_.epoch == config_.epochs && state_.batch > 0)) {
+    throw usage_error("--epochs {}: the run has trained for longer already ({} epochs and {} batches).", config_.epochs,
+                      state_.epoch, state_.batch);
+  }
   trainer_.resume_after(state_.step);
   saved_step_ = state_.step;
-  directory_.rewind_metrics(state_.step);
+  directory_.rewind_metrics(state_.step, state_.evaluated_step);
+}
+
+std::int64_t TrainingRun::rows() const {
+  return state_.epoch * impressions() + std::min(state_.batch * config_.batch_size, impressions());
 }
 
 TrainingResult TrainingRun::run() {
+  if (evaluation_is_due()) evaluate_valid();  // the run was stopped between a step and its evaluation
   while (!finished() && !interrupted()) train_epoch();
+  if (saved_step_ != state_.step) save();
 
   TrainingResult result;
-  result.interrupted = interrupted() && !finished();
-  if (saved_step_ != state_.step) save();
-  result.state = state_;
-  const auto per_epoch = static_cast<std::int64_t>(train_data_->statistics().impressions);
-  result.rows = state_.epoch * per_epoch + std::min(state_.batch * config_.batch_size, per_epoch);
-  if (result.interrupted) return result;
-
-  if (!config_.early_stopping.empty() && std::filesystem::exists(best_model_path(directory_))) {
+  if (!interrupted() && !config_.early_stopping.empty() && state_.best_metric) {
     load_model(best_model_path(directory_), parameters_);
     last_valid_.reset();  // it was measured on later parameters
   }
-  if (valid_data_ != nullptr && !last_valid_) last_valid_ = evaluate(backend_, trainer_.model(), valid_data_, {});
+  if (valid_data_ != nullptr && !last_valid_) last_valid_ = evaluate_unless_interrupted();
+  result.state = state_;
+  result.rows = rows();
+  result.interrupted = interrupted();
+  if (result.interrupted) return result;
   save_model(directory_.model_path(), parameters_);
   result.train = progressive_.result(backend_);
   result.valid = last_valid_;
@@ -94,52 +115,54 @@ TrainingResult TrainingRun::run() {
 }
 
 void TrainingRun::train_epoch() {
-  if (state_.batch == 0) progressive_.clear();
   loader_.start(state_.epoch, state_.batch);
   auto started = std::chrono::steady_clock::now();
-  const auto stop_clock = [&] {
-    state_.train_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  };
   while (const HostBatch* batch = loader_.next()) {
     train_batch(*batch);
-    const bool evaluate_now = config_.eval_every > 0 && state_.step % config_.eval_every == 0;
-    const bool save_now = config_.checkpoint_every > 0 && state_.step % config_.checkpoint_every == 0;
-    if (evaluate_now || save_now || interrupted()) {
-      stop_clock();
-      if (evaluate_now) evaluate_valid();
-      if (save_now || interrupted()) save();
-      if (interrupted() || state_.stopped_early) return;
-      started = std::chrono::steady_clock::now();
-    }
+    const bool save_due =
+        config_.checkpoint_every > 0 ? state_.step % config_.checkpoint_every == 0 : state_.batch == 0;
+    if (!save_due && !evaluation_is_due() && !interrupted()) continue;
+    state_.train_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    if (save_due) save();  // before the evaluation, which a resumed run does again
+    if (evaluation_is_due()) evaluate_valid();
+    if (interrupted() || state_.stopped_early) return;
+    started = std::chrono::steady_clock::now();
   }
-  stop_clock();
-  if (evaluated_step_ != state_.step) evaluate_valid();
-  ++state_.epoch;
-  state_.batch = 0;
-  if (config_.checkpoint_every == 0 || finished()) save();
+  state_.train_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+}
+
+Error TrainingRun::divergence(const std::string& what) const {
+  const std::string kept =
+      directory_.checkpoints().empty()
+          ? "There is no earlier checkpoint"
+          : "The last good checkpoint is " + directory_.checkpoint_path(directory_.checkpoints().back());
+  return internal_error(
+      "{} at step {} (epoch {}, batch {}). Lower --lr, set --clip-norm, or tame the values (--value-transform log1p). "
+      "{}.",
+      what, trainer_.steps(), state_.epoch, state_.batch, kept);
 }
 
 void TrainingRun::train_batch(const HostBatch& batch) {
   const BatchView view = batch.view();
+  if (state_.batch == 0) progressive_.clear();
   trainer_.step(view);
   backend_.synchronise();
-  if (may_be_last_epoch()) progressive_.add(trainer_.logits(), view.click, view.conversion);
+  progressive_.add(trainer_.logits(), view.click, view.conversion);
 
   const TaskLosses& losses = trainer_.losses();
   const double loss = losses.total({config_.ctr_weight, config_.ctcvr_weight});
-  if (!std::isfinite(loss)) {
-    throw internal_error(
-        "the loss is {} at step {} (epoch {}, batch {}). Lower --lr, set --clip-norm, or tame the values "
-        "(--value-transform log1p). The last good checkpoint is kept in {}/checkpoints.",
-        loss, trainer_.steps(), state_.epoch, state_.batch, directory_.path());
-  }
+  if (!std::isfinite(loss)) throw divergence(fmt::format("the loss is {}", loss));
   state_.step = trainer_.steps();
   ++state_.batch;
   state_.window_losses.ctr += losses.ctr;
   state_.window_losses.ctcvr += losses.ctcvr;
   ++state_.window_steps;
-  if (observer_.on_step) observer_.on_step(state_.step, view.impressions(), loss);
+  if (observer_.on_step) observer_.on_step(state_.step, rows(), loss);
   if (state_.step % config_.log_every == 0) log();
+  if (state_.batch == loader_.batches_per_epoch()) {
+    ++state_.epoch;
+    state_.batch = 0;
+  }
 }
 
 void TrainingRun::log() {
@@ -163,10 +186,25 @@ void TrainingRun::log() {
   state_.window_steps = 0;
 }
 
+bool TrainingRun::evaluation_is_due() const {
+  if (valid_data_ == nullptr || interrupted() || state_.step == 0 || state_.evaluated_step == state_.step) return false;
+  return state_.batch == 0 || (config_.eval_every > 0 && state_.step % config_.eval_every == 0);
+}
+
+std::optional<Metrics> TrainingRun::evaluate_unless_interrupted() {
+  if (interrupted()) return std::nullopt;
+  try {
+    return evaluate(backend_, trainer_.model(), valid_data_, {});
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::interrupted) throw;
+    return std::nullopt;
+  }
+}
+
 void TrainingRun::evaluate_valid() {
-  evaluated_step_ = state_.step;
-  if (valid_data_ == nullptr || interrupted()) return;
-  last_valid_ = evaluate(backend_, trainer_.model(), valid_data_, {});
+  last_valid_ = evaluate_unless_interrupted();
+  if (!last_valid_) return;
+  state_.evaluated_step = state_.step;
   nlohmann::ordered_json line{{"step", state_.step}, {"split", "valid"}};
   line.update(metrics_json(*last_valid_));
   directory_.append_metrics(line.dump());
@@ -195,6 +233,12 @@ void TrainingRun::check_early_stopping(const Metrics& metrics) {
 }
 
 void TrainingRun::save() {
+  const std::span<const float> towers = parameters_.towers().flat();
+  const double norm = squared_norm(backend_, parameters_.tables()) +
+                      squared_norm(backend_, {towers.data(), 1, static_cast<std::int64_t>(towers.size())});
+  // Parameters whose squares leave float's range give infinite logits: never saved over a good checkpoint.
+  if (!(norm <= static_cast<double>(std::numeric_limits<float>::max())))
+    throw divergence("the parameters have diverged");
   save_checkpoint(directory_.checkpoint_path(state_.step), state_, parameters_, trainer_.optimizer(), progressive_);
   directory_.prune_checkpoints(config_.keep_checkpoints);
   saved_step_ = state_.step;

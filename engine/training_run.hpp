@@ -9,13 +9,14 @@
 #include "engine/run_directory.hpp"
 #include "engine/trainer.hpp"
 #include "io/loader.hpp"
+#include "kernels/error.hpp"
 
 namespace esmm {
 
 /// What a run tells whoever watches it.
 struct TrainingObserver {
-  std::function<void(std::int64_t step, std::int64_t impressions, double loss)> on_step;  // after every step
-  std::function<void(const std::string& line)> on_log;                                    // after every logging step
+  std::function<void(std::int64_t step, std::int64_t rows, double loss)> on_step;  // after every step; rows so far
+  std::function<void(const std::string& line)> on_log;                             // after every logging step
   std::function<void(const std::string& split, const Metrics&)> on_metrics;
   std::function<void(const std::string& warning)> on_warning;
 };
@@ -37,27 +38,30 @@ class TrainingRun {
               std::shared_ptr<const PackedDataset> train, std::shared_ptr<const PackedDataset> valid,
               TrainingObserver observer);
 
-  /// Continues from a checkpoint; call before `run`.
+  /// Continues from a checkpoint; call before `run`. Throws Error: data (damaged, or of other data), usage (more epochs
+  /// are done than the configuration asks for).
   void resume(const std::string& checkpoint);
   /// Trains to the end, or until the step in which SIGINT or SIGTERM arrived: then a checkpoint is written and the
   /// result says so. Throws Error (internal) when the loss is not finite; good checkpoints stay.
   TrainingResult run();
 
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
-  [[nodiscard]] std::int64_t impressions() const {
-    return config_.epochs * static_cast<std::int64_t>(train_data_->statistics().impressions);
-  }
+  /// Impressions trained on so far, over all epochs.
+  [[nodiscard]] std::int64_t rows() const;
   [[nodiscard]] std::int64_t total_steps() const { return total_steps_; }
 
  private:
   void train_epoch();
   void train_batch(const HostBatch& batch);
   void log();
+  [[nodiscard]] bool evaluation_is_due() const;
   void evaluate_valid();
+  [[nodiscard]] std::optional<Metrics> evaluate_unless_interrupted();
   void check_early_stopping(const Metrics& metrics);
   void save();
-  [[nodiscard]] bool may_be_last_epoch() const {
-    return state_.epoch + 1 == config_.epochs || !config_.early_stopping.empty();
+  [[nodiscard]] Error divergence(const std::string& what) const;
+  [[nodiscard]] std::int64_t impressions() const {
+    return static_cast<std::int64_t>(train_data_->statistics().impressions);
   }
   [[nodiscard]] bool finished() const { return state_.stopped_early || state_.epoch >= config_.epochs; }
 
@@ -70,10 +74,10 @@ class TrainingRun {
   std::int64_t total_steps_;
   Parameters parameters_;
   Trainer trainer_;
-  MetricsCollector progressive_;  // logits met in the last epoch, each before its update
+  MetricsCollector progressive_;  // logits met in this epoch, each before its update
   TrainingState state_;
   std::optional<Metrics> last_valid_;
-  std::int64_t saved_step_ = -1, evaluated_step_ = -1;
+  std::int64_t saved_step_ = -1;
 };
 
 }  // namespace esmm

@@ -129,10 +129,23 @@ bool is_written_directly(const std::string& path) {
 
 }  // namespace
 
+namespace {
+
+/// The message names the file that the user asked for.
+File create_for(const std::string& target, const std::string& path) {
+  try {
+    return File::create(path);
+  } catch (const Error& error) {
+    throw Error(error.code(), target + std::string(error.what()).substr(path.size()));
+  }
+}
+
+}  // namespace
+
 StagedFile::StagedFile(std::string target)
     : target_(std::move(target)),
       path_(is_written_directly(target_) ? target_ : temporary_name(target_)),
-      file_(File::create(path_)) {}
+      file_(create_for(target_, path_)) {}
 
 StagedFile::~StagedFile() {
   if (!committed_ && path_ != target_) ::unlink(path_.c_str());

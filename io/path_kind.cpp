@@ -121,7 +121,7 @@ bool has_half(const std::string& directory, Half half) {
 PathKind classify_path(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::not_found) throw io_error("{}: {}", path, std::strerror(ENOENT));
+  if (status.type() == fs::file_type::not_found) throw io_error("{}: {}. Check the path.", path, std::strerror(ENOENT));
   if (error) throw io_error("{}: {}", path, error.message());
   if (status.type() != fs::file_type::directory && status.type() != fs::file_type::regular) {
     throw data_error("{}: neither a file nor a directory; a log is read more than once. Write it to a file first.",

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <numeric>
+
 #include "engine/commands.hpp"
 #include "engine/device.hpp"
 #include "engine/evaluator.hpp"
@@ -32,6 +34,14 @@ struct Predictions {
   StringColumn sample_id;
 };
 
+/// RFC 4180: a cell with a comma, a quote or a line break is quoted, quotes are doubled.
+std::string csv_cell(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string cell = "\"";
+  for (const char c : text) cell += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return cell + "\"";
+}
+
 void write_csv(const Predictions& predictions, StagedFile& out) {
   constexpr std::size_t kFlushBytes = 1 << 20;
   fmt::memory_buffer text;
@@ -43,8 +53,8 @@ void write_csv(const Predictions& predictions, StagedFile& out) {
   for (std::size_t i = 0; i < predictions.arrival.size(); ++i) {
     const float pctr = sigmoid(predictions.logits[2 * i]), pcvr = sigmoid(predictions.logits[2 * i + 1]);
     // "{}" of a float is the shortest text that reads back as the same float.
-    fmt::format_to(std::back_inserter(text), "{},{},{},{}\n", predictions.sample_id[predictions.arrival[i]], pctr, pcvr,
-                   pctr * pcvr);
+    fmt::format_to(std::back_inserter(text), "{},{},{},{}\n", csv_cell(predictions.sample_id[predictions.arrival[i]]),
+                   pctr, pcvr, pctr * pcvr);
     if (text.size() > kFlushBytes) flush();
   }
   flush();
@@ -61,6 +71,10 @@ void predict_command(const PredictOptions& options) {
   // Contradictions are kept: predict never drops a row.
   const std::shared_ptr<const PackedDataset> dataset =
       open_for_run(run, options.data, false, options.on_bad_row, OnContradiction::keep, options.threads);
+  const DatasetStatistics& statistics = dataset->statistics();
+  const std::uint64_t lacking =
+      std::accumulate(statistics.bad_rows.begin(), statistics.bad_rows.end(), statistics.contradictions_dropped);
+  if (lacking > 0) spdlog::warn("{}: {} rows of the log are not in it and get no prediction", options.data, lacking);
   Predictions predictions(dataset->statistics().impressions);
   ScoringOptions scoring;
   scoring.with_sample_ids = true;

@@ -26,7 +26,10 @@ std::string default_run_path(const Config& config) {
   localtime_r(&now, &local);
   char text[32];
   std::strftime(text, sizeof text, "%Y%m%d-%H%M%S", &local);
-  return fmt::format("runs/{}-{}", text, name_of(config.model));
+  const std::string name = fmt::format("runs/{}-{}", text, name_of(config.model));
+  std::string path = name;
+  for (int again = 2; std::filesystem::exists(path); ++again) path = fmt::format("{}-{}", name, again);
+  return path;
 }
 
 /// Paths are kept absolute, so that the run can be resumed and reproduced from anywhere.
@@ -81,16 +84,20 @@ Datasets open_datasets(const Config& config, const RunDirectory& directory, bool
   request.schema = std::make_shared<const Schema>(datasets.train->schema());
   request.pack.vocabulary = datasets.train->vocabulary();
   datasets.valid = open_dataset(request);
+  if (!datasets.valid->labelled()) throw data_error("{}: has no labels to evaluate on.", request.path);
   return datasets;
 }
 
-/// Bytes that the loader keeps decoded: the whole dataset, or two shuffle windows of one that is larger.
+/// Bytes that grow with the data: what the loader keeps decoded (the whole dataset, or two shuffle windows of one that
+/// is larger) and the metrics.
 std::int64_t loading_bytes(const PackedDataset& dataset, const Config& config) {
   constexpr std::int64_t kBytesPerId = 8, kBytesPerImpression = 64;  // row and weight; labels, offsets, place
+  constexpr std::int64_t kMetricBytes = 60;  // per impression: logits and labels, and their sorted copies at the end
   const DatasetStatistics& statistics = dataset.statistics();
   std::int64_t bytes = kBytesPerImpression * static_cast<std::int64_t>(statistics.impressions);
   for (const auto& field : statistics.fields) bytes += kBytesPerId * static_cast<std::int64_t>(field.ids);
-  return std::min(bytes, 2 * (config.window_mb << 20));
+  return std::min(bytes, 2 * (config.window_mb << 20)) +
+         kMetricBytes * static_cast<std::int64_t>(statistics.impressions);
 }
 
 nlohmann::ordered_json summary(const Config& config, const std::string& device, const TrainingRun& run,
@@ -113,9 +120,8 @@ nlohmann::ordered_json summary(const Config& config, const std::string& device, 
 
 TrainingObserver observe(Progress& progress) {
   TrainingObserver observer;
-  observer.on_step = [&progress, seen = std::uint64_t{0}](std::int64_t, std::int64_t impressions, double loss) mutable {
-    seen += static_cast<std::uint64_t>(impressions);
-    progress.update(seen, fmt::format("loss {:.5f}", loss));
+  observer.on_step = [&progress](std::int64_t, std::int64_t rows, double loss) {
+    progress.update(static_cast<std::uint64_t>(rows), fmt::format("loss {:.5f}", loss));
   };
   observer.on_log = [&progress](const std::string& line) {
     progress.note(fmt::format("{}  {} rows/s", line, short_number(progress.rate())));
@@ -151,15 +157,15 @@ void finish(const Config& config, const RunDirectory& directory, const Backend& 
 void train_command(const Config& given, const std::string& resume) {
   Config config = given;
   const std::unique_ptr<Backend> backend = make_backend(config.device, config.threads);
-  if (config.precision == Precision::bf16) {
-    throw usage_error("--precision bf16: not available on the CPU backend yet. Use --precision fp32.");
-  }
   make_paths_absolute(config);
   if (resume.empty() && config.out.empty()) config.out = default_run_path(config);
   const RunDirectory directory = resume.empty() ? RunDirectory::create(config.out) : RunDirectory::open(resume);
 
   install_interrupt_handlers();
   const Datasets data = open_datasets(config, directory, !resume.empty());
+  if (!config.early_stopping.empty() && data.valid == nullptr) {
+    throw usage_error("--early-stopping {}: needs data to evaluate on. Name it with --valid.", config.early_stopping);
+  }
   const std::shared_ptr<const Vocabulary> vocabulary = data.train->vocabulary();
   const ModelSpec spec =
       make_model_spec(config, data.train->schema(), *vocabulary, normalisation(data.train->statistics().dense));
@@ -171,7 +177,7 @@ void train_command(const Config& given, const std::string& resume) {
     directory.write_config(config);
   }
 
-  Progress progress("train", 0, "rows");
+  Progress progress("train", static_cast<std::uint64_t>(impressions * config.epochs), "rows");
   TrainingRun run(*backend, config, spec, directory, data.train, data.valid, observe(progress));
   spdlog::info("training {} on {}: {} impressions, {} embedding rows, {} parameters, {} steps", name_of(config.model),
                backend->name(), data.train->statistics().impressions, spec.arena_rows(), run.parameters().count(),
@@ -180,6 +186,7 @@ void train_command(const Config& given, const std::string& resume) {
     const std::vector<std::int64_t> steps = directory.checkpoints();
     if (steps.empty()) throw data_error("{}: has no checkpoint to resume from. Start anew with another --out.", resume);
     run.resume(directory.checkpoint_path(steps.back()));
+    progress.start_at(static_cast<std::uint64_t>(run.rows()));
     spdlog::info("resuming from {}", directory.checkpoint_path(steps.back()));
   }
   const TrainingResult result = run.run();

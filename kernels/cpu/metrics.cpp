@@ -63,8 +63,9 @@ std::int64_t split_by_label(ThreadPool& pool, std::span<const float> scores, std
 /// Both ascending. At most 2 · 2^31 · 2^31 over all positives of 2^32 pairs: fits.
 std::uint64_t twice_mann_whitney(std::span<const std::uint32_t> positives, std::span<const std::uint32_t> negatives) {
   std::uint64_t twice = 0;
-  auto below = negatives.begin();  // end of the negatives below the current positive
-  auto upto = negatives.begin();   // end of the negatives not above it
+  if (positives.empty()) return twice;
+  auto below = std::lower_bound(negatives.begin(), negatives.end(), positives.front());
+  auto upto = below;  // end of the negatives not above the current positive; `below`: of those below it
   for (const std::uint32_t positive : positives) {
     while (below != negatives.end() && *below < positive) ++below;
     upto = std::max(upto, below);

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "engine/interrupt.hpp"
 #include "kernels/error.hpp"
 #include "tests/support/small_log.hpp"
@@ -99,6 +101,86 @@ TEST_F(TrainingRunTest, EndsWithTheSameBytesAfterAnInterruptionAtAnyStep) {
     expect_equal(resumed.result.train, whole.result.train);
     expect_equal(*resumed.result.valid, *whole.result.valid);
   }
+}
+
+TEST_F(TrainingRunTest, EvaluatesEveryDueStepExactlyOnceHoweverItIsInterrupted) {
+  Config often = config();
+  often.eval_every = 4;
+  often.checkpoint_every = 4;
+  often.epochs = 3;
+  often.early_stopping = "ctr_logloss";
+  often.patience = 3;
+  const Outcome whole = train(often);
+  ASSERT_GT(whole.result.state.step, 13);
+  for (const std::int64_t step : {4, 8, 12, 13}) {  // evaluation, checkpoint and the end of an epoch coincide or not
+    const Outcome resumed = train(often, step);
+    EXPECT_TRUE(resumed.model == whole.model) << "interrupted at step " << step;
+    EXPECT_EQ(resumed.metrics, whole.metrics) << "interrupted at step " << step;
+  }
+}
+
+TEST_F(TrainingRunTest, AnInterruptedEvaluationIsDoneAgainOnResume) {
+  const Outcome whole = train(config());
+  const std::string path = *directory_ / "interrupted_evaluation";
+  const RunDirectory directory = RunDirectory::create(path);
+  const auto vocabulary = log_->train->vocabulary();
+  const ModelSpec spec = make_model_spec(config(), log_->train->schema(), *vocabulary, {});
+  directory.write_setup(config(), spec.schema, *vocabulary);
+  const std::unique_ptr<Backend> backend = make_cpu_backend(2);
+  TrainingObserver observer;
+  observer.on_metrics = [](const std::string&, const Metrics&) {
+    set_interrupted(true);
+  };  // as its first result arrives
+  TrainingRun first(*backend, config(), spec, directory, log_->train, log_->test, observer);
+  EXPECT_TRUE(first.run().interrupted);
+  set_interrupted(false);
+  TrainingRun second(*backend, config(), spec, directory, log_->train, log_->test, {});
+  second.resume(directory.checkpoint_path(directory.checkpoints().back()));
+  EXPECT_FALSE(second.run().interrupted);
+  EXPECT_TRUE(test::read_bytes(directory.model_path()) == whole.model);
+  EXPECT_EQ(test::read_bytes(path + "/metrics.jsonl"), whole.metrics);
+}
+
+TEST_F(TrainingRunTest, RefusesToResumeOnOtherDataOrWithFewerEpochsThanAreDone) {
+  (void)train(config());
+  const RunDirectory directory = RunDirectory::open(*directory_ / ("run" + std::to_string(runs_ - 1)));
+  const std::string checkpoint = directory.checkpoint_path(directory.checkpoints().back());
+  const std::unique_ptr<Backend> backend = make_cpu_backend(1);
+  const ModelSpec spec = make_model_spec(config(), log_->train->schema(), *log_->train->vocabulary(), {});
+  const auto code_of = [&](const Config& with, const std::shared_ptr<const PackedDataset>& data) {
+    TrainingRun run(*backend, with, spec, directory, data, nullptr, {});
+    try {
+      run.resume(checkpoint);
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return ExitCode::ok;
+  };
+  Config fewer = config();
+  fewer.epochs = 1;
+  EXPECT_EQ(code_of(config(), log_->train), ExitCode::ok);
+  EXPECT_EQ(code_of(config(), log_->test), ExitCode::data);
+  EXPECT_EQ(code_of(fewer, log_->train), ExitCode::usage);
+}
+
+TEST_F(TrainingRunTest, NeverSavesParametersThatAreNotFinite) {
+  Config wild = config();
+  wild.optimizer = OptimizerKind::sgd;
+  wild.lr = 1e38F;
+  wild.batch_size = 100'000;  // one step: its own loss is still finite
+  wild.epochs = 1;
+  EXPECT_THROW((void)train(wild), Error);
+  const RunDirectory directory = RunDirectory::open(*directory_ / ("run" + std::to_string(runs_ - 1)));
+  EXPECT_TRUE(directory.checkpoints().empty());
+  EXPECT_FALSE(std::filesystem::exists(directory.model_path()));
+}
+
+TEST_F(TrainingRunTest, OneDirectoryHoldsOneRun) {
+  const std::string path = *directory_ / "claimed";
+  const RunDirectory first = RunDirectory::create(path), second = RunDirectory::create(path);
+  first.write_setup(config(), log_->train->schema(), *log_->train->vocabulary());
+  EXPECT_THROW(second.write_setup(config(), log_->train->schema(), *log_->train->vocabulary()), Error);
+  EXPECT_THROW((void)RunDirectory::create(path), Error);
 }
 
 TEST_F(TrainingRunTest, TrainMetricsCoverExactlyTheLastEpoch) {

@@ -53,7 +53,7 @@ TEST(PathKind, RefusesWhatItCannotRead) {
   EXPECT_THAT(error_of([&] { static_cast<void>(classify_path(directory.write("log.parquet", "x"))); }),
               HasSubstr("/log.parquet: the name does not tell a format. Pass a packed dataset"));
   EXPECT_EQ(error_of([] { static_cast<void>(classify_path("/nonexistent/log.csv")); }, ExitCode::io),
-            "/nonexistent/log.csv: No such file or directory");
+            "/nonexistent/log.csv: No such file or directory. Check the path.");
   EXPECT_THAT(error_of([&] { static_cast<void>(classify_path(skeleton + "/x.csv")); }, ExitCode::io),
               HasSubstr("x.csv: "));
   const std::string pipe = (directory / "pipe.csv");
