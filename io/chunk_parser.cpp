@@ -123,8 +123,8 @@ void run_in_order(int workers, std::size_t slots, const std::function<bool(std::
   }
   OrderedPipeline pipeline(slots, read, work);
   std::vector<std::jthread> threads;
-  for (int i = 0; i < workers; ++i) threads.emplace_back([&] { pipeline.serve(); });
   try {
+    for (int i = 0; i < workers; ++i) threads.emplace_back([&] { pipeline.serve(); });
     pipeline.deliver_all(deliver);
   } catch (...) {
     pipeline.stop();

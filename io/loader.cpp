@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -75,6 +76,7 @@ struct DecodeJob {
 struct Loader::Impl {
   Impl(std::shared_ptr<const PackedDataset> dataset_, ModelInputs inputs_, const LoaderOptions& options_);
   ~Impl();
+  void stop();
 
   void start(std::int64_t epoch_, std::int64_t first_batch);
   const HostBatch* next();
@@ -158,10 +160,19 @@ Loader::Impl::Impl(std::shared_ptr<const PackedDataset> dataset_, ModelInputs in
     options.window_bytes = std::min(options.window_bytes, sequential_window_bytes);
   kept.resize(sizes.size());
   slots.resize(static_cast<std::size_t>(options.batches_ahead) + 1);
-  for (int i = 0; i < options.workers; ++i) workers.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < options.workers; ++i) workers.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    stop();  // or the threads that did start would be waited for without end
+    throw device_error("loader: {} threads cannot be started ({}).", options.workers, error.what());
+  }
 }
 
 Loader::Impl::~Impl() {
+  stop();
+}
+
+void Loader::Impl::stop() {
   const std::lock_guard lock(mutex);
   stopping = true;
   work_available.notify_all();

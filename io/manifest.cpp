@@ -59,6 +59,7 @@ json to_json(const DatasetStatistics& s, const Schema& schema) {
   for (std::size_t f = 0; f < s.fields.size(); ++f)
     fields.push_back({{"name", schema.fields[f].name},
                       {"ids", s.fields[f].ids},
+                      {"impression_ids", s.fields[f].impression_ids},
                       {"missing_rows", s.fields[f].missing_rows},
                       {"out_of_vocabulary", s.fields[f].out_of_vocabulary},
                       {"most_ids", s.fields[f].most_ids},
@@ -105,7 +106,8 @@ DatasetStatistics statistics_from_json(const json& value) {
     s.bad_rows.push_back(
         value.at("bad_rows").at(std::string(name(static_cast<BadRowKind>(kind)))).get<std::uint64_t>());
   for (const json& field : value.at("fields"))
-    s.fields.push_back({field.at("ids").get<std::uint64_t>(), field.at("missing_rows").get<std::uint64_t>(),
+    s.fields.push_back({field.at("ids").get<std::uint64_t>(), field.at("impression_ids").get<std::uint64_t>(),
+                        field.at("missing_rows").get<std::uint64_t>(),
                         field.at("out_of_vocabulary").get<std::uint64_t>(), field.at("most_ids").get<std::uint32_t>(),
                         static_cast<float>(number_or_nan(field.at("value_min"))),
                         static_cast<float>(number_or_nan(field.at("value_max")))});

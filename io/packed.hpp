@@ -45,8 +45,9 @@ struct BlockShape {
 /// What `convert` counted; kept in the manifest.
 struct DatasetStatistics {
   struct FieldStatistics {
-    std::uint64_t ids = 0;           // occurrences (common side: counted once per common row)
-    std::uint64_t missing_rows = 0;  // rows without any id
+    std::uint64_t ids = 0;             // occurrences (common side: counted once per common row)
+    std::uint64_t impression_ids = 0;  // occurrences counted once per impression, on either side
+    std::uint64_t missing_rows = 0;    // rows without any id
     std::uint64_t out_of_vocabulary = 0;
     std::uint32_t most_ids = 0;  // in one row
     float value_min = 0, value_max = 0;

@@ -68,6 +68,7 @@ DatasetStatistics::FieldStatistics no_ids() {
 
 void merge(DatasetStatistics::FieldStatistics& into, const DatasetStatistics::FieldStatistics& from) {
   into.ids += from.ids;
+  into.impression_ids += from.impression_ids;
   into.missing_rows += from.missing_rows;
   into.out_of_vocabulary += from.out_of_vocabulary;
   into.most_ids = std::max(into.most_ids, from.most_ids);
@@ -112,10 +113,10 @@ EncodedRange RangeEncoder::encode(const TokenRange& range) {
 }
 
 void RangeEncoder::add_group(const TokenRange& range, std::size_t group, EncodedRange& out) {
-  add_row(range.common(group), common_, block_.common, out);
+  add_row(range.common(group), range.impressions(group), common_, block_.common, out);
   for (std::size_t i = 0; i < range.impressions(group); ++i) {
     const ImpressionTokens impression = range.impression(group, i);
-    add_row(impression.features, sample_, block_.sample, out);
+    add_row(impression.features, 1, sample_, block_.sample, out);
     block_.click.push_back(impression.click);
     block_.conversion.push_back(impression.conversion);
     block_.input_index.push_back(impression.input_index);
@@ -128,8 +129,8 @@ void RangeEncoder::add_group(const TokenRange& range, std::size_t group, Encoded
   block_.common_begin.push_back(static_cast<std::uint32_t>(block_.impressions()));
 }
 
-void RangeEncoder::add_row(TokenRow row, const std::vector<FieldEncoding>& fields, BagColumns& bags,
-                           EncodedRange& out) {
+void RangeEncoder::add_row(TokenRow row, std::size_t impressions, const std::vector<FieldEncoding>& fields,
+                           BagColumns& bags, EncodedRange& out) {
   constexpr std::size_t kAhead = 16;
   bag_end_.assign(fields.size() + 1, 0);
   for (std::size_t i = 0; i < row.size(); ++i) {
@@ -158,6 +159,7 @@ void RangeEncoder::add_row(TokenRow row, const std::vector<FieldEncoding>& field
       statistics.value_max = std::max(statistics.value_max, value);
     }
     statistics.ids += end - begin;
+    statistics.impression_ids += (end - begin) * impressions;
     statistics.missing_rows += end == begin ? 1 : 0;
     statistics.most_ids = std::max(statistics.most_ids, static_cast<std::uint32_t>(end - begin));
     bags.offsets.push_back(static_cast<std::uint32_t>(bags.rows.size()));

@@ -40,7 +40,8 @@ class RangeEncoder {
     std::size_t index = 0;  // in Schema::fields
   };
   void add_group(const TokenRange& range, std::size_t group, EncodedRange& out);
-  void add_row(TokenRow row, const std::vector<FieldEncoding>& fields, BagColumns& bags, EncodedRange& out);
+  void add_row(TokenRow row, std::size_t impressions, const std::vector<FieldEncoding>& fields, BagColumns& bags,
+               EncodedRange& out);
   void close_block(EncodedRange& out);
 
   std::shared_ptr<const Vocabulary> vocabulary_;

@@ -5,8 +5,11 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include "kernels/error.hpp"
 
 namespace esmm {
 
@@ -26,6 +29,14 @@ struct ThreadPool::State {
   std::exception_ptr error;
 
   std::vector<std::jthread> workers;
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    work_ready.notify_all();
+  }
 
   void work(int thread) {
     try {
@@ -60,15 +71,18 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int threads)
     : state_(std::make_unique<State>()),
       threads_(threads > 0 ? threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {
-  for (int t = 1; t < threads_; ++t) state_->workers.emplace_back([state = state_.get(), t] { state->worker_loop(t); });
+  try {
+    for (int t = 1; t < threads_; ++t) {
+      state_->workers.emplace_back([state = state_.get(), t] { state->worker_loop(t); });
+    }
+  } catch (const std::system_error& error) {
+    state_->stop();  // or the threads that did start would be waited for without end
+    throw device_error("{} threads cannot be started ({}). Lower --threads.", threads_, error.what());
+  }
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-  }
-  state_->work_ready.notify_all();
+  state_->stop();
 }
 
 void ThreadPool::run(std::int64_t chunks, Call call, void* context) {

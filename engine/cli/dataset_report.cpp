@@ -58,13 +58,14 @@ std::string bad_rows_text(const DatasetStatistics& statistics) {
 }
 
 std::string fields_text(const PackedDataset& dataset, const Vocabulary& vocabulary) {
-  TextTable table({"field", "side", "ids/row", "most", "missing", "distinct", "kept", "unknown"}, 2);
+  TextTable table({"field", "side", "ids/impression", "most", "missing", "distinct", "kept", "unknown"}, 2);
+  const DatasetStatistics& all = dataset.statistics();
   for (const FieldReport& r : field_reports(dataset, vocabulary)) {
     const bool hashed = r.table.encoding == Encoding::hash;
     table.add({r.field.name, r.field.side == Side::sample ? "sample" : "common",
-               fmt::format("{:.2f}", ratio(r.statistics.ids, r.rows)), std::to_string(r.statistics.most_ids),
-               percent(r.statistics.missing_rows, r.rows), std::to_string(r.table.distinct_seen),
-               hashed ? "hashed" : std::to_string(r.table.rows - 1),
+               fmt::format("{:.2f}", ratio(r.statistics.impression_ids, all.impressions)),
+               std::to_string(r.statistics.most_ids), percent(r.statistics.missing_rows, r.rows),
+               std::to_string(r.table.distinct_seen), hashed ? "hashed" : std::to_string(r.table.rows - 1),
                percent(r.statistics.out_of_vocabulary, r.statistics.ids)});
   }
   return table.str();
@@ -108,6 +109,7 @@ ordered_json dataset_json(const PackedDataset& dataset) {
                               {"table", r.field.table},
                               {"ids", r.statistics.ids},
                               {"ids_per_row", ratio(r.statistics.ids, r.rows)},
+                              {"ids_per_impression", ratio(r.statistics.impression_ids, s.impressions)},
                               {"most_ids", r.statistics.most_ids},
                               {"missing_share", ratio(r.statistics.missing_rows, r.rows)},
                               {"distinct", r.table.distinct_seen},

@@ -380,7 +380,9 @@ TEST(Pack, ReportsStatisticsOfFieldsAndDenseColumns) {
   EXPECT_EQ(s.fields[0].ids, 3U);
   EXPECT_EQ(s.fields[0].missing_rows, 2U);
   EXPECT_EQ(s.fields[0].most_ids, 2U);
-  EXPECT_EQ(s.fields[1].ids, 2U);  // once per common row
+  EXPECT_EQ(s.fields[0].impression_ids, 3U);
+  EXPECT_EQ(s.fields[1].ids, 2U);             // once per common row
+  EXPECT_EQ(s.fields[1].impression_ids, 4U);  // its two impressions have two each
   EXPECT_EQ(s.fields[1].missing_rows, 1U);
   EXPECT_EQ(s.fields[1].value_min, 0.5F);
   EXPECT_EQ(s.fields[1].value_max, 4.0F);
