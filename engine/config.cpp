@@ -81,7 +81,7 @@ void validate_training(const Config& c) {
   require_at_least<std::int64_t>("epochs", c.epochs, 1);
   require_at_least<std::int64_t>("batch-size", c.batch_size, 1);
   require_at_most<std::int64_t>("epochs", c.epochs, 1'000'000);
-  require_at_most<std::int64_t>("batch-size", c.batch_size, 1LL << 30);
+  require_at_most<std::int64_t>("batch-size", c.batch_size, 1LL << 24);
   require_positive("lr", c.lr);
   if (c.tower_lr) require_positive("tower-lr", *c.tower_lr);
   if (c.tower_optimizer == OptimizerKind::rowwise_adagrad || c.tower_optimizer == OptimizerKind::ftrl) {

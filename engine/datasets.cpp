@@ -62,6 +62,7 @@ std::shared_ptr<const PackedDataset> open_cached(const std::string& directory) {
   try {
     return PackedDataset::open(directory);
   } catch (const Error& error) {
+    if (error.code() != ExitCode::data) throw;  // nothing says that it is damaged
     spdlog::warn("the packed copy cannot be used and is made anew: {}", error.what());
     fs::remove_all(directory);
     return nullptr;

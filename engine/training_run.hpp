@@ -48,6 +48,7 @@ class TrainingRun {
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
   /// Impressions trained on so far, over all epochs.
   [[nodiscard]] std::int64_t rows() const;
+  [[nodiscard]] bool stopped_early() const { return state_.stopped_early; }
   [[nodiscard]] std::int64_t total_steps() const { return total_steps_; }
 
  private:

@@ -78,8 +78,9 @@ class IdCounts {
 class RowSet {
  public:
   void start(std::size_t size) {
-    if (slots_.size() < 2 * size) {
-      slots_.assign(std::bit_ceil(std::max<std::size_t>(64, 2 * size)), {});
+    const std::size_t needed = std::max<std::size_t>(64, 2 * size);  // an empty row is asked for its ids, too
+    if (slots_.size() < needed) {
+      slots_.assign(std::bit_ceil(needed), {});
       row_ = 0;
     }
     ++row_;

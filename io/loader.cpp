@@ -160,6 +160,7 @@ Loader::Impl::Impl(std::shared_ptr<const PackedDataset> dataset_, ModelInputs in
     options.window_bytes = std::min(options.window_bytes, sequential_window_bytes);
   kept.resize(sizes.size());
   slots.resize(static_cast<std::size_t>(options.batches_ahead) + 1);
+  workers.reserve(static_cast<std::size_t>(options.workers));
   try {
     for (int i = 0; i < options.workers; ++i) workers.emplace_back([this] { work(); });
   } catch (const std::system_error& error) {

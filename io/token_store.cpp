@@ -93,6 +93,10 @@ void TokenStore::appended(std::size_t range) {
   if (full_bytes_ >= kFullBytesPerThread * static_cast<std::size_t>(pool_.threads())) write_full();
 }
 
+void TokenStore::finish(std::size_t range) {
+  if (!ranges_[range].buffer.empty()) close_buffer(range);
+}
+
 void TokenStore::flush() {
   for (std::size_t range = 0; range < ranges_.size(); ++range)
     if (!ranges_[range].buffer.empty()) close_buffer(range);

@@ -66,6 +66,8 @@ class TokenStore {
   /// The end of a range, to be appended to; call `appended` after each row.
   [[nodiscard]] std::vector<std::byte>& end_of(std::size_t range);
   void appended(std::size_t range);
+  /// Says that nothing more will be appended to a range: its buffer is freed.
+  void finish(std::size_t range);
   /// Writes what is still in memory. To be called before reading.
   void flush();
 

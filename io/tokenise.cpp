@@ -1,6 +1,7 @@
 #include "io/tokenise.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "io/hash_index.hpp"
@@ -52,8 +53,12 @@ class Tokeniser {
             bad_row({BadRowKind::duplicate_common, "a second definition of this common row"}, rows.file, rows.line[r]));
         continue;
       }
+      if (common_rows_ == std::numeric_limits<std::uint32_t>::max()) {
+        throw data_error("{}:{}: more than 2^32 - 2 common rows. Split the log.", rows.file, rows.line[r]);
+      }
       number = ++common_rows_;
       if (range_begin_.empty() || range_bytes_ >= kRangeBytes || common_rows_ - 1 - range_begin_.back() >= kRangeRows) {
+        if (!range_begin_.empty()) out_.common.finish(range_begin_.size() - 1);
         range_begin_.push_back(common_rows_ - 1);
         range_bytes_ = 0;
       }
@@ -113,7 +118,7 @@ class Tokeniser {
     range_bytes_ += end.size() - before;
     out_.impressions.appended(range);
     if (!out_.has_common && range_bytes_ >= kRangeBytes) {
-      ++range_;
+      out_.impressions.finish(range_++);
       range_bytes_ = 0;
     }
     ++statistics().impressions;

@@ -71,6 +71,7 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int threads)
     : state_(std::make_unique<State>()),
       threads_(threads > 0 ? threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {
+  state_->workers.reserve(static_cast<std::size_t>(threads_));
   try {
     for (int t = 1; t < threads_; ++t) {
       state_->workers.emplace_back([state = state_.get(), t] { state->worker_loop(t); });

@@ -187,7 +187,8 @@ void train_command(const Config& given, const std::string& resume) {
     if (steps.empty()) throw data_error("{}: has no checkpoint to resume from. Start anew with another --out.", resume);
     run.resume(directory.checkpoint_path(steps.back()));
     progress.start_at(static_cast<std::uint64_t>(run.rows()));
-    spdlog::info("resuming from {}", directory.checkpoint_path(steps.back()));
+    spdlog::info("resuming from {}{}", directory.checkpoint_path(steps.back()),
+                 run.stopped_early() ? ": it had stopped early, so nothing is left to train" : "");
   }
   const TrainingResult result = run.run();
   if (result.interrupted) {

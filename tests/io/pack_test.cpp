@@ -360,6 +360,19 @@ TEST(Pack, RefusesToWriteOverWhatExists) {
   }
 }
 
+TEST(Pack, CountsASharedTableWhenTheFirstCommonRowIsEmpty) {
+  const TemporaryDirectory directory;
+  Schema schema = test::memory_schema(1, 1, 0);
+  for (Field& field : schema.fields) field.table = "item";
+  MemoryLog log(schema);
+  log.common = {{"a", {}}, {"b", {{"c0", 5}}}};
+  log.impressions = {{"1", 0, 0, "a", {{"s0", 5}}, {}}, {"2", 1, 0, "b", {{"s0", 6}}, {}}};
+  PackOptions options = keep_all();
+  options.threads = 1;
+  pack(log, directory / "packed", options);
+  EXPECT_EQ(PackedDataset::open(directory / "packed")->vocabulary()->tables()[0].distinct_seen, 2U);
+}
+
 TEST(Pack, ReportsStatisticsOfFieldsAndDenseColumns) {
   const TemporaryDirectory directory;
   MemoryLog log(test::memory_schema(1, 1, 1));
