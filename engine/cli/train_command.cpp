@@ -171,11 +171,7 @@ void train_command(const Config& given, const std::string& resume) {
       make_model_spec(config, data.train->schema(), *vocabulary, normalisation(data.train->statistics().dense));
   const auto impressions = static_cast<std::int64_t>(data.train->statistics().impressions);
   check_memory(training_bytes(spec, config, impressions) + loading_bytes(*data.train, config), "training");
-  if (resume.empty()) {
-    directory.write_setup(config, spec.schema, *vocabulary);
-  } else {
-    directory.write_config(config);
-  }
+  if (resume.empty()) directory.write_setup(config, spec.schema, *vocabulary);
 
   Progress progress("train", static_cast<std::uint64_t>(impressions * config.epochs), "rows");
   TrainingRun run(*backend, config, spec, directory, data.train, data.valid, observe(progress));
@@ -186,6 +182,7 @@ void train_command(const Config& given, const std::string& resume) {
     const std::vector<std::int64_t> steps = directory.checkpoints();
     if (steps.empty()) throw data_error("{}: has no checkpoint to resume from. Start anew with another --out.", resume);
     run.resume(directory.checkpoint_path(steps.back()));
+    directory.write_config(config);
     progress.start_at(static_cast<std::uint64_t>(run.rows()));
     spdlog::info("resuming from {}{}", directory.checkpoint_path(steps.back()),
                  run.stopped_early() ? ": it had stopped early, so nothing is left to train" : "");
