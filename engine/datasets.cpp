@@ -5,7 +5,6 @@
 
 #include <filesystem>
 
-#include "engine/cli/pack_progress.hpp"
 #include "engine/fingerprint.hpp"
 #include "io/readers.hpp"
 #include "kernels/error.hpp"
@@ -74,7 +73,7 @@ std::shared_ptr<const PackedDataset> pack_into_cache(const DatasetRequest& reque
                                                      const std::string& directory) {
   fs::create_directories(request.cache_directory);
   PackOptions options = request.pack;
-  show_pack_progress(options, files);
+  if (request.before_packing) request.before_packing(options, files);
   const std::unique_ptr<LogReader> log = open_log(request.path, {.half = half,
                                                                  .schema = request.schema.get(),
                                                                  .labels_required = request.labels_required,

@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "io/pack.hpp"
 #include "io/packed.hpp"
@@ -16,10 +17,12 @@ struct DatasetRequest {
   std::shared_ptr<const Schema> schema;  // null: the format's own, or guessed
   bool labels_required = true;
   PackOptions pack;  // pack.vocabulary given: a packed dataset made with another one is Error (data)
+  /// Called with the files before raw input is packed, to add hooks that show progress; may be empty.
+  std::function<void(PackOptions& options, const std::vector<std::string>& files)> before_packing;
 };
 
 /// Opens a packed dataset, or packs raw input into the cache first and reuses it while its fingerprint (names, sizes,
-/// modification times, options, vocabulary, schema) holds. Says what it does through pack.progress / pack.warn.
+/// modification times, options, vocabulary, schema) holds. Logs which of these it does.
 [[nodiscard]] std::shared_ptr<const PackedDataset> open_dataset(const DatasetRequest& request);
 
 /// The vocabulary at PATH: a vocab/ directory, a packed dataset or a run.

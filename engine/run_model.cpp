@@ -3,7 +3,6 @@
 #include <filesystem>
 
 #include "engine/checkpoint.hpp"
-#include "engine/datasets.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -24,19 +23,14 @@ RunModel load_run(Backend& backend, const std::string& path) {
   return {std::move(directory), std::move(config), std::move(vocabulary), std::move(parameters)};
 }
 
-std::shared_ptr<const PackedDataset> open_for_run(const RunModel& run, const std::string& path, bool labels_required,
-                                                  OnBadRow on_bad_row, OnContradiction on_contradiction, int threads) {
+DatasetRequest request_for_run(const RunModel& run, const std::string& path) {
   DatasetRequest request;
   request.path = path;
   request.half = has_test_half(path) ? Half::test : Half::train;
   request.cache_directory = run.directory.cache_directory();
   request.schema = std::make_shared<const Schema>(run.parameters->spec().schema);
-  request.labels_required = labels_required;
   request.pack.vocabulary = run.vocabulary;
-  request.pack.on_bad_row = on_bad_row;
-  request.pack.on_contradiction = on_contradiction;
-  request.pack.threads = threads;
-  return open_dataset(request);
+  return request;
 }
 
 }  // namespace esmm

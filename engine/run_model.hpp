@@ -3,6 +3,7 @@
 #include <string>
 
 #include "engine/config.hpp"
+#include "engine/datasets.hpp"
 #include "engine/model.hpp"
 #include "engine/run_directory.hpp"
 #include "io/packed.hpp"
@@ -22,9 +23,7 @@ struct RunModel {
 /// Throws Error: usage (no run there, or it has not finished a model), data (damaged).
 [[nodiscard]] RunModel load_run(Backend& backend, const std::string& path);
 
-/// Opens PATH with the run's own schema and vocabulary; a directory with both halves gives its test half.
-[[nodiscard]] std::shared_ptr<const PackedDataset> open_for_run(const RunModel& run, const std::string& path,
-                                                                bool labels_required, OnBadRow on_bad_row,
-                                                                OnContradiction on_contradiction, int threads);
+/// How to open PATH with the run's own schema and vocabulary; of a directory with both halves the test half.
+[[nodiscard]] DatasetRequest request_for_run(const RunModel& run, const std::string& path);
 
 }  // namespace esmm

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/cli/logging.hpp"
+#include "engine/cli/pack_progress.hpp"
 #include "engine/commands.hpp"
 #include "engine/device.hpp"
 #include "engine/evaluator.hpp"
@@ -80,8 +81,12 @@ void eval_command(const EvalOptions& options) {
   install_interrupt_handlers();
   const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads);
   const RunModel run = load_run(*backend, options.run);
-  const std::shared_ptr<const PackedDataset> dataset =
-      open_for_run(run, options.data, true, options.on_bad_row, options.on_contradiction, options.threads);
+  DatasetRequest request = request_for_run(run, options.data);
+  request.pack.on_bad_row = options.on_bad_row;
+  request.pack.on_contradiction = options.on_contradiction;
+  request.pack.threads = options.threads;
+  request.before_packing = show_pack_progress;
+  const std::shared_ptr<const PackedDataset> dataset = open_dataset(request);
   if (!dataset->labelled()) {
     throw data_error("{}: has no labels, so there is nothing to evaluate. Use esmm_gpu predict.", options.data);
   }

@@ -3,6 +3,7 @@
 
 #include <numeric>
 
+#include "engine/cli/pack_progress.hpp"
 #include "engine/commands.hpp"
 #include "engine/device.hpp"
 #include "engine/evaluator.hpp"
@@ -68,9 +69,13 @@ void predict_command(const PredictOptions& options) {
   const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads);
   const RunModel run = load_run(*backend, options.run);
   StagedFile out(options.out);  // first: a name that cannot be written must not cost an hour of scoring
-  // Contradictions are kept: predict never drops a row.
-  const std::shared_ptr<const PackedDataset> dataset =
-      open_for_run(run, options.data, false, options.on_bad_row, OnContradiction::keep, options.threads);
+  DatasetRequest request = request_for_run(run, options.data);
+  request.labels_required = false;
+  request.pack.on_bad_row = options.on_bad_row;
+  request.pack.on_contradiction = OnContradiction::keep;  // predict never drops a row
+  request.pack.threads = options.threads;
+  request.before_packing = show_pack_progress;
+  const std::shared_ptr<const PackedDataset> dataset = open_dataset(request);
   const DatasetStatistics& statistics = dataset->statistics();
   const std::uint64_t lacking =
       std::accumulate(statistics.bad_rows.begin(), statistics.bad_rows.end(), statistics.contradictions_dropped);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/cli/logging.hpp"
+#include "engine/cli/pack_progress.hpp"
 #include "engine/cli/progress.hpp"
 #include "engine/commands.hpp"
 #include "engine/config_options.hpp"
@@ -65,6 +66,7 @@ Datasets open_datasets(const Config& config, const RunDirectory& directory, bool
   request.pack.on_bad_row = config.on_bad_row;
   request.pack.on_contradiction = config.on_contradiction;
   request.pack.threads = config.threads;
+  request.before_packing = show_pack_progress;
 
   Datasets datasets;
   datasets.train = open_dataset(request);

@@ -56,6 +56,15 @@ TEST(House, IoUsesOfKernelsOnlyTheGroundFloor) {
   }
 }
 
+TEST(House, TheEngineDoesNotKnowItsCommandLine) {
+  for (const Include& include : includes()) {
+    const bool inside = include.file.find("/engine/cli/") != std::string::npos ||
+                        include.file.find("/engine/main/") != std::string::npos;
+    if (inside) continue;
+    EXPECT_FALSE(include.target.starts_with("engine/cli/")) << include.file << " includes " << include.target;
+  }
+}
+
 TEST(House, OnlyTheCommandLineReadsTheEnvironment) {
   for (const char* folder : {"kernels", "io", "engine"}) {
     for (const auto& entry : fs::recursive_directory_iterator(fs::path(ESMM_SOURCE_DIR) / folder)) {
