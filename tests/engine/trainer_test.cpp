@@ -81,7 +81,7 @@ TEST_P(TrainerGradient, LossOfAStepEqualsTheDoubleReference) {
   const HostBatch batch = toy_batch(bench.parameters.spec(), 65, 5);
   const double expected = reference::loss(test::to_reference(config, bench.parameters), test::to_reference(batch));
   bench.trainer.step(batch.view());
-  const double loss = bench.trainer.losses().total({config.ctr_weight, config.ctcvr_weight});
+  const double loss = bench.trainer.take_losses().back().total({config.ctr_weight, config.ctcvr_weight});
   EXPECT_NEAR(loss, expected, 1e-5);  // per row at most ~100 float roundings of logits of order 1
 }
 
@@ -149,9 +149,9 @@ TEST(Trainer, LearnsALogThatItsFeaturesDecide) {
     batch.conversion[b] = batch.click[b] == 1 && batch.dense[2 * b + 1] > 0 ? 1 : 0;
   }
   bench.trainer.step(batch.view());
-  const double first = bench.trainer.losses().total({});
+  const double first = bench.trainer.take_losses().back().total({});
   for (int step = 0; step < 150; ++step) bench.trainer.step(batch.view());
-  EXPECT_LT(bench.trainer.losses().total({}), 0.25 * first);
+  EXPECT_LT(bench.trainer.take_losses().back().total({}), 0.25 * first);
 }
 
 TEST(Trainer, AStepAllocatesNothingOnceTheLargestBatchHasBeenSeen) {
