@@ -309,6 +309,12 @@ Thread& current_thread() {
   return runner->current();
 }
 
+bool is_shared(const void* from, std::size_t bytes) {
+  const SharedBlock& shared = runner->shared_block();
+  const auto* begin = static_cast<const std::byte*>(from);
+  return begin >= shared.data() && begin + bytes <= shared.data() + shared.bytes();
+}
+
 // ---- Text ----------------------------------------------------------------------------------------------------------
 
 std::string to_string(cuda::uint3 index) {

@@ -64,6 +64,7 @@ class BlockRunner {
   void* shared(const Place& place);
   [[noreturn]] void raise(std::string message);
   [[nodiscard]] Thread& current() const { return *static_cast<Thread*>(running); }
+  [[nodiscard]] const SharedBlock& shared_block() const { return shared_; }
   [[nodiscard]] std::string block_name() const;
 
  private:
@@ -124,5 +125,7 @@ class BlockRunner {
 [[nodiscard]] std::string to_string(const Place& place);
 [[nodiscard]] bool same_place(const Place& a, const Place& b);
 [[nodiscard]] Thread& current_thread();
+/// Whether the range lies within the running block's shared memory.
+[[nodiscard]] bool is_shared(const void* from, std::size_t bytes);
 
 }  // namespace simt
