@@ -111,18 +111,24 @@ void BlockRunner::prepare_threads() {
   for (unsigned t = 0; t < count_; ++t) ring_[t] = static_cast<std::uint16_t>(t);
   if (!last_first_ || count_ <= kWarp) {
     random_->shuffle(ring_.data(), count_);
-    return;
+  } else {
+    shuffle_warps(ring_.data());
   }
-  std::array<std::uint16_t, kMostThreads / kWarp> order;
-  for (unsigned w = 0; w < warps; ++w) order[w] = static_cast<std::uint16_t>(w);
-  random_->shuffle(order.data(), warps);
-  unsigned filled = 0;
+}
+
+/// Fills `order` with the threads that have not returned, warp by warp.
+void BlockRunner::shuffle_warps(std::uint16_t* order) {
+  const unsigned warps = (count_ + kWarp - 1) / kWarp;
+  std::array<std::uint16_t, kMostThreads / kWarp> warp_order;
+  for (unsigned w = 0; w < warps; ++w) warp_order[w] = static_cast<std::uint16_t>(w);
+  random_->shuffle(warp_order.data(), warps);
   for (unsigned w = 0; w < warps; ++w) {
-    const unsigned first = order[w] * kWarp;
-    const unsigned lanes = std::min(kWarp, count_ - first);
-    for (unsigned l = 0; l < lanes; ++l) ring_[filled + l] = static_cast<std::uint16_t>(first + l);
-    random_->shuffle(&ring_[filled], lanes);
-    filled += lanes;
+    unsigned lanes = 0;
+    for (unsigned here = ~warps_[warp_order[w]].gone; here != 0; here &= here - 1) {
+      order[lanes++] = static_cast<std::uint16_t>(warp_order[w] * kWarp + static_cast<unsigned>(__builtin_ctz(here)));
+    }
+    random_->shuffle(order, lanes);
+    order += lanes;
   }
 }
 
@@ -176,8 +182,7 @@ void BlockRunner::wait(Thread& thread) {
   switch_fiber(*thread.fiber, *next->fiber);
 }
 
-void BlockRunner::release(std::uint16_t* threads, unsigned count) {
-  random_->shuffle(threads, count);
+void BlockRunner::release(const std::uint16_t* threads, unsigned count) {
   for (unsigned i = 0; i < count; ++i) {
     threads_[threads[i]].state = Thread::State::ready;
     ring_[(ring_begin_ + ring_size_ + i) % kMostThreads] = threads[i];
@@ -234,6 +239,11 @@ void BlockRunner::open_barrier() {
   votes_ = 0;
   for (unsigned w = 0; w * kWarp < count_; ++w) warps_[w].at_barrier = 0;
   if (watch != nullptr) watch->barrier();
+  if (last_first_) {
+    shuffle_warps(waiting_.data());
+  } else {
+    random_->shuffle(waiting_.data(), waiting_size_);
+  }
   release(waiting_.data(), waiting_size_);
   waiting_size_ = 0;
 }

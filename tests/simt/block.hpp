@@ -87,7 +87,8 @@ class BlockRunner {
   void finished(Thread& thread);
   void wait(Thread& thread);
   Thread* pick();
-  void release(std::uint16_t* threads, unsigned count);
+  void shuffle_warps(std::uint16_t* order);
+  void release(const std::uint16_t* threads, unsigned count);
   void open_barrier();
   void finish_group(Warp& warp, std::size_t group, unsigned warp_index);
   void check_group(const Warp& warp, const Thread& thread, const Collective& operation, unsigned mask,

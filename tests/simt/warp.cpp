@@ -22,6 +22,10 @@ std::uint64_t BlockRunner::warp(const Collective& operation, unsigned mask, std:
   Thread& thread = current();
   Warp& warp = warps_[thread.warp()];
   const unsigned self = 1U << thread.lane();
+  if ((mask & self) == 0) {
+    raise(lane_text(self) + " calls " + operation.name + " at " + to_string(place) + " with mask " + mask_text(mask) +
+          ", which does not name it");
+  }
   thread.value = value;
   thread.source = source;
   thread.place = place;
@@ -47,9 +51,6 @@ void BlockRunner::check_group(const Warp& warp, const Thread& thread, const Coll
                               const Place& place) {
   const std::string here = std::string(operation.name) + " at " + to_string(place);
   const unsigned self = 1U << thread.lane();
-  if ((mask & self) == 0) {
-    raise(lane_text(self) + " calls " + here + " with mask " + mask_text(mask) + ", which does not name it");
-  }
   if ((mask & warp.at_barrier) != 0) {
     raise(here + " names " + lane_text(mask & warp.at_barrier) + ", which waits in __syncthreads at " +
           to_string(
@@ -82,6 +83,7 @@ void BlockRunner::finish_group(Warp& warp, std::size_t group_index, unsigned war
     raise(std::string(group.operation->name) + " at " + to_string(group.place) + " " + error);
   }
   if (watch != nullptr) watch->warp_synchronised(warp_index, group.arrived);
+  random_->shuffle(released.data(), count);
   release(released.data(), count);
 }
 
