@@ -1,5 +1,6 @@
 #include "tests/simt/wmma.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -69,9 +70,12 @@ const char* finish_product(WarpLanes& lanes) {
   gather(c, of(0).c_places, c_lanes);
   if (!widen(a, a_elements) || !widen(b, b_elements)) return "has an operand not rounded by __float_to_tf32";
   for (std::size_t i = 0; i < m; ++i) {
+    std::array<float, n> row;
+    std::copy_n(&c[i * n], n, row.begin());
     for (std::size_t j = 0; j < k; ++j) {
-      for (std::size_t l = 0; l < n; ++l) c[i * n + l] += a[i * k + j] * b[j * n + l];
+      for (std::size_t l = 0; l < n; ++l) row[l] += a[i * k + j] * b[j * n + l];
     }
+    std::copy_n(row.begin(), n, &c[i * n]);
   }
   for (unsigned e = 0; e < m * n; ++e) {
     const unsigned position = of(0).c_places.position(e);
