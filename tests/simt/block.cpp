@@ -148,7 +148,11 @@ void BlockRunner::run_fresh_threads() {
     } catch (...) {
       thrown = "(no std::exception)";
     }
-    if (thrown) raise("device code threw an exception: " + *thrown);
+    if (thrown) {
+      std::string message = "device code threw an exception: " + *thrown;
+      thrown.reset();
+      raise(std::move(message));
+    }
     finished(current());
     Thread* next = pick();
     if (next != nullptr && next->state == Thread::State::fresh) {
@@ -192,8 +196,9 @@ void BlockRunner::release(const std::uint16_t* threads, unsigned count) {
 
 void BlockRunner::finished(Thread& thread) {
   if (!thread.pending.empty()) {
-    raise("returned while an asynchronous copy of " + to_string(thread.pending.front().place) +
-          " was pending: call __pipeline_commit() and __pipeline_wait_prior(0)");
+    std::string message = "returned while an asynchronous copy of " + to_string(thread.pending.front().place) +
+                          " was pending: call __pipeline_commit() and __pipeline_wait_prior(0)";
+    raise(std::move(message));
   }
   thread.state = Thread::State::returned;
   --live_;
@@ -210,14 +215,16 @@ int BlockRunner::barrier(Vote vote, bool predicate, const Place& place) {
   Warp& warp = warps_[thread.warp()];
   for (const Group& group : warp.groups) {
     if (((group.mask >> thread.lane()) & 1U) == 0) continue;
-    raise("reached __syncthreads at " + to_string(place) + " while other lanes wait for it in " +
-          group.operation->name + " at " + to_string(group.place));
+    std::string message = "reached __syncthreads at " + to_string(place) + " while other lanes wait for it in " +
+                          group.operation->name + " at " + to_string(group.place);
+    raise(std::move(message));
   }
   if (waiting_size_ != 0) {
     const Thread& other = threads_[waiting_[0]];
     if (!same_place(other.place, place) || vote_ != vote) {
-      raise("divergent barrier: reached __syncthreads at " + to_string(place) + " while thread " +
-            to_string(other.index) + " waits in __syncthreads at " + to_string(other.place));
+      std::string message = "divergent barrier: reached __syncthreads at " + to_string(place) + " while thread " +
+                            to_string(other.index) + " waits in __syncthreads at " + to_string(other.place);
+      raise(std::move(message));
     }
   }
   vote_ = vote;
@@ -250,7 +257,8 @@ void BlockRunner::open_barrier() {
 
 void* BlockRunner::shared(const Place& place) {
   if (shared_.data() == nullptr) {
-    raise("uses shared memory at " + to_string(place) + " but was launched with 0 bytes of it");
+    std::string message = "uses shared memory at " + to_string(place) + " but was launched with 0 bytes of it";
+    raise(std::move(message));
   }
   return shared_.data();
 }

@@ -101,6 +101,19 @@ TEST(Launch, AFaultIsThrownOnceAndDropsTheWorkBehindIt) {
   EXPECT_EQ(out.host(), counting(32));
 }
 
+__global__ void late_throw_kernel() {
+  __syncthreads();
+  if (threadIdx.x == 5) throw std::runtime_error("table is empty");
+  __syncthreads();
+}
+
+TEST(Launch, WorksAfterManyFaultsThatLeftThreadsInTheMiddle) {
+  for (int i = 0; i < 40; ++i) EXPECT_NE(fault_of([] { launch<late_throw_kernel>(2, 1024, 0, nullptr); }), "");
+  const DeviceArray<int> out(32);
+  launch<typed_kernel<7, int>>(1, 32, 0, nullptr, out.data());
+  EXPECT_EQ(out.host(), std::vector<int>(32, 7));
+}
+
 TEST(Launch, DeviceCodeMayNotCallTheHostsApi) {
   EXPECT_THAT(fault_of([] { launch<host_call_kernel>(1, 1, 0, nullptr); }), HasSubstr("runtime API"));
 }

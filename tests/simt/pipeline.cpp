@@ -15,11 +15,14 @@ void arrive(const PendingCopy& copy) {
   const std::size_t copied = copy.bytes - copy.zero_filled;
   const auto poisoned = [](std::byte value) { return value == std::byte{kPoison}; };
   if (!std::all_of(copy.to, copy.to + copy.bytes, poisoned)) {
-    raise_fault("the destination of the asynchronous copy at " + to_string(copy.place) +
-                " was written before it arrived");
+    std::string message =
+        "the destination of the asynchronous copy at " + to_string(copy.place) + " was written before it arrived";
+    raise_fault(std::move(message));
   }
   if (std::memcmp(copy.seen.data(), copy.from, copied) != 0) {
-    raise_fault("the source of the asynchronous copy at " + to_string(copy.place) + " changed before it arrived");
+    std::string message =
+        "the source of the asynchronous copy at " + to_string(copy.place) + " changed before it arrived";
+    raise_fault(std::move(message));
   }
   touch(copy.from, copied, Access::read);
   touch(copy.to, copy.bytes, Access::write);

@@ -23,6 +23,7 @@ struct ThreadView {
 extern constinit thread_local ThreadView* running;
 
 /// Ends the running kernel; the next synchronising host call throws a Fault with the place of the running thread.
+/// Nothing is unwound: a caller in device code that holds heap memory leaks it.
 [[noreturn]] void raise_fault(std::string message);
 
 /// The dynamic shared memory of the running block: fresh, filled with 0xFF bytes, 128-byte aligned.

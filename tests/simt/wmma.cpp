@@ -4,6 +4,8 @@
 #include <array>
 #include <string>
 
+#include "tests/simt/block.hpp"
+
 namespace simt {
 namespace {
 
@@ -99,12 +101,12 @@ const Collective product_16x16x8{"mma_sync", finish_product<float, 16, 16, 8>, t
 
 void check_matrix_access(const Collective& operation, const MatrixAccess& access, unsigned element_bytes,
                          const Place& place) {
-  const auto fail = [&](const std::string& what) {
-    raise_fault(std::string(operation.name) + " at line " + std::to_string(place.line()) + " has " + what);
-  };
-  if (reinterpret_cast<std::uintptr_t>(access.address) % 32 != 0) fail("an address that is not 32-byte aligned");
-  if (access.stride * element_bytes % 16 != 0) {
-    fail("a stride of " + std::to_string(access.stride) + ", which is no multiple of 16 bytes");
+  const bool misaligned = reinterpret_cast<std::uintptr_t>(access.address) % 32 != 0;
+  if (misaligned || access.stride * element_bytes % 16 != 0) {
+    std::string message = std::string(operation.name) + " at " + to_string(place) + " has ";
+    message += misaligned ? "an address that is not 32-byte aligned"
+                          : "a stride of " + std::to_string(access.stride) + ", which is no multiple of 16 bytes";
+    raise_fault(std::move(message));
   }
   warp_collective(operation, 0xFFFFFFFFU, reinterpret_cast<std::uintptr_t>(&access), 0, place);
 }
