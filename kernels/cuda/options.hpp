@@ -1,0 +1,20 @@
+#pragma once
+#include <cstdint>
+
+namespace esmm {
+
+/// Number format of the tower products; parameters, embeddings, sums and everything else stay fp32.
+enum class Precision { fp32, bf16 };
+
+/// Which kernels compute the towers on a GPU: a chain of cuBLASLt products, one fused kernel per pass, or whichever of
+/// the two was faster when both were timed on the first steps.
+enum class TowerKernels { measured, chain, fused };
+
+/// What distinguishes one GPU backend from another.
+struct DeviceOptions {
+  int device = 0;  // CUDA's number
+  Precision precision = Precision::fp32;
+  TowerKernels towers = TowerKernels::measured;
+};
+
+}  // namespace esmm
