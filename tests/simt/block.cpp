@@ -57,7 +57,7 @@ void BlockRunner::run(const KernelCall& call, Random& random) {
   }
   runner = this;
   describe_own_stack(main_);
-  if (watch != nullptr) watch->kernel_begins(call.arguments, call.argument_bytes);
+  if (watch != nullptr) watch->kernel_begins(call.body.arguments(), call.body.bytes());
   const std::uint64_t blocks = count_of(call.grid);
   Permutation order(blocks, random);
   for (std::uint64_t i = 0; i < blocks && !fault_; ++i) {
@@ -319,8 +319,8 @@ int lane_index() {
   return static_cast<int>(runner->current().lane());
 }
 
-void touch(const void* address, std::size_t bytes, Access access) {
-  if (watch != nullptr) watch->accessed(address, bytes, access);
+void touch(const void* address, std::size_t bytes, Access access, const void* caller) {
+  if (watch != nullptr) watch->accessed(address, bytes, access, caller);
 }
 
 Thread& current_thread() {

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "tests/simt/fiber.hpp"
 #include "tests/simt/random.hpp"
 #include "tests/simt/shared_block.hpp"
+#include "tests/simt/simt.hpp"
 #include "tests/simt/thread.hpp"
 
 namespace simt {
@@ -24,9 +24,7 @@ struct KernelCall {
   std::string name;
   cuda::dim3 grid, block;
   std::size_t shared_bytes = 0;
-  std::function<void()> body;       // runs one thread
-  const void* arguments = nullptr;  // where body keeps the kernel's arguments
-  std::size_t argument_bytes = 0;
+  Body body;  // runs one thread
 };
 
 /// An asynchronous copy into shared memory that has not arrived yet.
@@ -36,6 +34,7 @@ struct PendingCopy {
   std::uint32_t bytes, zero_filled;
   std::array<std::byte, 16> seen;  // the source when the copy was issued: it must not change
   Place place;
+  const void* caller;
 };
 
 struct alignas(64) Thread : ThreadView, Lane {

@@ -68,7 +68,13 @@ TEST(Launch, BeyondTheLimitsIsAnErrorOfTheCall) {
   EXPECT_EQ(launch<nothing_kernel>(1, cuda::dim3(32, 33), 0, nullptr), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch<nothing_kernel>(cuda::dim3(1, 65536), 32, 0, nullptr), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch<nothing_kernel>(cuda::dim3(65536, 1), 1, 0, nullptr), cudaSuccess);
+  cudaGetLastError();
   EXPECT_EQ(fault_of([] {}), "");
+}
+
+TEST(Launch, RefusedAndNotAskedAboutIsAFault) {
+  EXPECT_EQ(fault_of([] { launch<nothing_kernel>(0, 32, 0, nullptr); }),
+            "the launch of nothing_kernel failed: invalid configuration argument");
   cudaGetLastError();
 }
 
@@ -80,8 +86,8 @@ TEST(Launch, NeedsAnOptInForMoreThan48KilobytesOfSharedMemory) {
   EXPECT_EQ(cudaFuncSetAttribute(shared_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 * 1024), cudaSuccess);
   EXPECT_EQ(launch<shared_kernel>(1, 32, 227 * 1024, nullptr), cudaSuccess);
   EXPECT_EQ(launch<shared_kernel>(1, 32, 227 * 1024 + 1, nullptr), cudaErrorInvalidValue);
-  EXPECT_EQ(fault_of([] {}), "");
   cudaGetLastError();
+  EXPECT_EQ(fault_of([] {}), "");
 }
 
 TEST(Launch, AnExceptionOfDeviceCodeIsAFault) {

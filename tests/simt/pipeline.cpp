@@ -24,8 +24,8 @@ void arrive(const PendingCopy& copy) {
         "the source of the asynchronous copy at " + to_string(copy.place) + " changed before it arrived";
     raise_fault(std::move(message));
   }
-  touch(copy.from, copied, Access::read);
-  touch(copy.to, copy.bytes, Access::write);
+  touch(copy.from, copied, Access::read, copy.caller);
+  touch(copy.to, copy.bytes, Access::write, copy.caller);
   std::memcpy(copy.to, copy.from, copied);
   std::memset(copy.to + copied, 0, copy.zero_filled);
 }
@@ -48,8 +48,9 @@ void cuda::__pipeline_memcpy_async(void* to_shared, const void* from_global, std
                    static_cast<std::uint32_t>(bytes),
                    static_cast<std::uint32_t>(zero_filled),
                    {},
-                   place};
-  touch(copy.to, bytes, Access::write);
+                   place,
+                   __builtin_return_address(0)};
+  touch(copy.to, bytes, Access::write, copy.caller);
   std::memcpy(copy.seen.data(), copy.from, copied);
   std::memset(copy.to, kPoison, bytes);
   current_thread().pending.push_back(copy);

@@ -50,6 +50,7 @@ struct Collective {
   const char* name;
   const char* (*finish)(WarpLanes& lanes);
   bool needs_all_lanes = false;  // a lane that has returned is an error
+  bool orders_memory = false;    // only __syncwarp does: shuffles and votes exchange registers
 };
 /// Waits for the lanes of `mask`; returns the calling lane's result.
 std::uint64_t warp_collective(const Collective& operation, unsigned mask, std::uint64_t value, int source,
@@ -65,7 +66,8 @@ template <class T>
 T atomic_compare_and_swap(T* address, T expected, T desired);
 
 enum class Access { read, write, atomic };
-/// Tells the watch, if there is one, of an access that the harness makes on behalf of the running thread.
-void touch(const void* address, std::size_t bytes, Access access);
+/// Tells the watch, if there is one, of an access that the harness makes on behalf of the running thread; `caller` is a
+/// return address in device code.
+void touch(const void* address, std::size_t bytes, Access access, const void* caller);
 
 }  // namespace simt

@@ -88,7 +88,7 @@ void BlockRunner::finish_group(Warp& warp, std::size_t group_index, unsigned war
     std::string message = std::string(group.operation->name) + " at " + to_string(group.place) + " " + error;
     raise(std::move(message));
   }
-  if (watch != nullptr) watch->warp_synchronised(warp_index, group.arrived);
+  if (watch != nullptr && group.operation->orders_memory) watch->warp_synchronised(warp_index, group.arrived);
   random_->shuffle(released.data(), count);
   release(released.data(), count);
 }

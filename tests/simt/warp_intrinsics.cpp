@@ -84,7 +84,7 @@ const char* reduce(WarpLanes& lanes, Combine combine) {
 
 namespace collectives {
 
-const Collective syncwarp{"__syncwarp", finish_sync};
+const Collective syncwarp{"__syncwarp", finish_sync, false, true};
 const Collective shuffle{"a shuffle", finish_shuffle};
 const Collective ballot{"__ballot_sync", finish_ballot};
 const Collective all{"__all_sync", finish_all};
