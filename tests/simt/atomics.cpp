@@ -33,6 +33,7 @@ T combine(AtomicOperation operation, T old, T value) {
 
 template <class T>
 void check(const T* address, const void* caller) {
+  const HarnessScope scope;
   if (reinterpret_cast<std::uintptr_t>(address) % sizeof(T) != 0) raise_fault("an atomic at a misaligned address");
   touch(address, sizeof(T), Access::atomic, caller);
 }

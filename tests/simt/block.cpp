@@ -9,6 +9,7 @@
 namespace simt {
 
 constinit thread_local ThreadView* running = nullptr;
+constinit thread_local bool in_device_code = false;
 Watch* watch = nullptr;
 
 namespace {
@@ -83,6 +84,7 @@ void BlockRunner::run_block() {
   running = first;
   switch_fiber(main_, *first->fiber);
   running = nullptr;
+  in_device_code = false;
   const char* damage = shared_.end();
   if (damage != nullptr && !fault_) fault_ = Fault(call_->name, block_name(), "", damage);
 }
@@ -142,12 +144,14 @@ void BlockRunner::run_fresh_threads() {
   for (;;) {
     std::optional<std::string> thrown;
     try {
+      in_device_code = true;
       call_->body();
     } catch (const std::exception& error) {
       thrown = error.what();
     } catch (...) {
       thrown = "(no std::exception)";
     }
+    in_device_code = false;
     if (thrown) {
       std::string message = "device code threw an exception: " + *thrown;
       thrown.reset();
@@ -297,21 +301,25 @@ void BlockRunner::raise_deadlock() {
 // ---- What the emulated headers call --------------------------------------------------------------------------------
 
 void raise_fault(std::string message) {
+  in_device_code = false;
   if (runner == nullptr) throw host_fault(std::move(message));
   runner->raise(std::move(message));
 }
 
 void* shared_memory(Place place) {
   if (runner == nullptr) throw host_fault("shared memory is asked for outside of a kernel");
+  const HarnessScope scope;
   return runner->shared(place);
 }
 
 int block_barrier(Vote vote, bool predicate, const Place& place) {
+  const HarnessScope scope;
   return runner->barrier(vote, predicate, place);
 }
 
 std::uint64_t warp_collective(const Collective& operation, unsigned mask, std::uint64_t value, int source,
                               const Place& place) {
+  const HarnessScope scope;
   return runner->warp(operation, mask, value, source, place);
 }
 
@@ -325,6 +333,18 @@ void touch(const void* address, std::size_t bytes, Access access, const void* ca
 
 Thread& current_thread() {
   return runner->current();
+}
+
+cuda::uint3 current_block_index() {
+  return runner->view().index;
+}
+
+cuda::uint3 thread_index(unsigned linear) {
+  return index_of(linear, runner->view().dim);
+}
+
+bool is_thread_record(const void* address) {
+  return runner->is_record(address);
 }
 
 bool is_shared(const void* from, std::size_t bytes) {

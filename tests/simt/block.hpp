@@ -63,6 +63,10 @@ class BlockRunner {
   void* shared(const Place& place);
   [[noreturn]] void raise(std::string message);
   [[nodiscard]] Thread& current() const { return *static_cast<Thread*>(running); }
+  [[nodiscard]] const BlockView& view() const { return view_; }
+  [[nodiscard]] bool is_record(const void* address) const {
+    return address >= threads_.data() && address < threads_.data() + threads_.size();
+  }
   [[nodiscard]] const SharedBlock& shared_block() const { return shared_; }
   [[nodiscard]] std::string block_name() const;
 
@@ -125,6 +129,11 @@ class BlockRunner {
 [[nodiscard]] std::string to_string(const Place& place);
 [[nodiscard]] bool same_place(const Place& a, const Place& b);
 [[nodiscard]] Thread& current_thread();
+[[nodiscard]] cuda::uint3 current_block_index();
+/// Of any thread of the running block.
+[[nodiscard]] cuda::uint3 thread_index(unsigned linear);
+/// Whether the address belongs to the harness's own notes on a thread.
+[[nodiscard]] bool is_thread_record(const void* address);
 /// Whether the range lies within the running block's shared memory.
 [[nodiscard]] bool is_shared(const void* from, std::size_t bytes);
 

@@ -34,6 +34,7 @@ void arrive(const PendingCopy& copy) {
 
 void cuda::__pipeline_memcpy_async(void* to_shared, const void* from_global, std::size_t bytes, std::size_t zero_filled,
                                    Place place) {
+  const HarnessScope scope;
   const auto fail = [&](const char* what) { raise_fault("the asynchronous copy at " + to_string(place) + " " + what); };
   if ((bytes != 4 && bytes != 8 && bytes != 16) || zero_filled > bytes) fail("is not of 4, 8 or 16 bytes");
   const auto misaligned = [&](const void* address) { return reinterpret_cast<std::uintptr_t>(address) % bytes != 0; };
@@ -57,11 +58,13 @@ void cuda::__pipeline_memcpy_async(void* to_shared, const void* from_global, std
 }
 
 void cuda::__pipeline_commit() {
+  const HarnessScope scope;
   Thread& thread = current_thread();
   thread.batch_ends.push_back(thread.pending.size());
 }
 
-void cuda::__pipeline_wait_prior(std::size_t batches, Place /*place*/) {
+void cuda::__pipeline_wait_prior(std::size_t batches) {
+  const HarnessScope scope;
   Thread& thread = current_thread();
   if (thread.batch_ends.size() <= batches) return;
   const std::size_t waited = thread.batch_ends.size() - batches;

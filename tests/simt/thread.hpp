@@ -22,6 +22,17 @@ struct ThreadView {
 /// The device thread that this OS thread is executing, or null in host code.
 extern constinit thread_local ThreadView* running;
 
+/// Whether that thread is in device code rather than in the harness: what the harness does is not device code's fault.
+extern constinit thread_local bool in_device_code;
+/// For functions that device code calls.
+class HarnessScope {
+ public:
+  HarnessScope() { in_device_code = false; }
+  ~HarnessScope() { in_device_code = true; }
+  HarnessScope(const HarnessScope&) = delete;
+  HarnessScope& operator=(const HarnessScope&) = delete;
+};
+
 /// Ends the running kernel; the next synchronising host call throws a Fault with the place of the running thread.
 /// Nothing is unwound: a caller in device code that holds heap memory leaks it.
 [[noreturn]] void raise_fault(std::string message);
