@@ -80,6 +80,13 @@ void RaceDetector::written(const void* to, std::size_t bytes) {
   if (offset < device_bytes_) std::memset(device_state_ + offset, static_cast<int>(State::written), bytes);
 }
 
+std::string RaceDetector::check_read(const void* from, std::size_t bytes) {
+  const auto* begin = static_cast<const std::byte*>(from);
+  const State* state = device_state_ + (begin - device_);
+  const State* found = std::find_if(state, state + bytes, [](State each) { return each != State::written; });
+  return found == state + bytes ? "" : "uninitialised: read of " + describe(begin + (found - state));
+}
+
 void RaceDetector::copied(const void* from, void* to, std::size_t bytes) {
   const auto to_offset = static_cast<std::size_t>(static_cast<const std::byte*>(to) - device_);
   const auto from_offset = static_cast<std::size_t>(static_cast<const std::byte*>(from) - device_);

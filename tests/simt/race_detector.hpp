@@ -23,6 +23,7 @@ class RaceDetector final : public Watch {
   void allocated(const void* from, std::size_t bytes, bool shared) override;
   void released(const void* from, std::size_t bytes) override;
   void written(const void* to, std::size_t bytes) override;
+  std::string check_read(const void* from, std::size_t bytes) override;
   void copied(const void* from, void* to, std::size_t bytes) override;
   void kernel_begins(const void* arguments, std::size_t argument_bytes) override;
   void block_begins() override;

@@ -259,6 +259,18 @@ TEST(RaceDetector, FindsReadsOfDeviceMemoryThatNobodyWrote) {
   EXPECT_EQ(run(copied), "");
 }
 
+TEST(RaceDetector, KnowsWhatHostStandInsReadAndWrite) {
+  const DeviceArray<float> in(32), out(32);
+  const auto enqueue = [&] {
+    enqueue_host("zero", nullptr, {{in.data(), 128}}, {{out.data(), 128}},
+                 [to = out.data()] { std::fill_n(to, 32, 0.0F); });
+  };
+  EXPECT_THAT(fault_of(enqueue), HasSubstr("zero: uninitialised: read of device allocation"));
+  cudaMemset(in.data(), 0, 128);
+  enqueue();
+  EXPECT_EQ(fault_of([&] { launch<copy_kernel>(1, 32, 0, nullptr, out.data(), in.data(), 0); }), "");
+}
+
 __global__ void shared_copy_kernel(float* out, int written, int read) {
   float* shared = shared_as<float>();
   if (threadIdx.x == 0) {

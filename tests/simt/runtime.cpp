@@ -5,7 +5,7 @@
 #include <exception>
 
 #include "tests/simt/runtime_api.hpp"
-#include "tests/simt/sanitizers.hpp"
+#include "tests/simt/watch.hpp"
 
 namespace simt {
 namespace {
@@ -63,6 +63,8 @@ bool Runtime::capture_forbids() {
   bool forbidden = false;
   for (Capture* capture : captures) {
     if (capture->mode == cuda::cudaStreamCaptureModeRelaxed) continue;
+    const bool here = capture->thread == std::this_thread::get_id();
+    if (capture->mode == cuda::cudaStreamCaptureModeThreadLocal && !here) continue;
     capture->invalid = forbidden = true;
   }
   return forbidden;
@@ -131,6 +133,37 @@ cuda::cudaError_t launch(std::string_view name, cuda::dim3 grid, cuda::dim3 bloc
   KernelCall kernel{std::string(name), grid, block, dynamic_shared_bytes, std::move(body)};
   call->streams.add(*stream,
                     {std::string(name), [kernel = std::move(kernel)] { Runtime::get().run_kernel(kernel); }, {}});
+  call->limit_queue();
+  return cuda::cudaSuccess;
+}
+
+cuda::cudaError_t enqueue_host(std::string_view name, cuda::cudaStream_t stream_handle, std::vector<Bytes> reads,
+                               std::vector<Bytes> writes, std::function<void()> work) {
+  const ApiCall call;
+  Stream* stream = call->streams.find(stream_handle);
+  if (stream == nullptr) return report(cuda::cudaErrorInvalidResourceHandle);
+  ++call->calls.launches;
+  const auto run = [name = std::string(name), reads = std::move(reads), writes = std::move(writes),
+                    work = std::move(work)] {
+    Runtime& runtime = Runtime::get();
+    ++runtime.launched[name];
+    for (const auto* ranges : {&reads, &writes}) {
+      for (const auto& [data, bytes] : *ranges) {
+        if (bytes == 0 || runtime.device.contains(data, bytes)) continue;
+        throw host_fault(name + ": " + std::to_string(bytes) + " bytes leave their allocation: they start at " +
+                         runtime.device.describe(data));
+      }
+    }
+    for (const auto& [data, bytes] : reads) {
+      const std::string error = watch == nullptr ? "" : watch->check_read(data, bytes);
+      if (!error.empty()) throw host_fault(name + ": " + error);
+    }
+    work();
+    for (const auto& [data, bytes] : writes) {
+      if (watch != nullptr) watch->written(data, bytes);
+    }
+  };
+  call->streams.add(*stream, {std::string(name), run, {}});
   call->limit_queue();
   return cuda::cudaSuccess;
 }

@@ -2,12 +2,14 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "tests/simt/fault.hpp"
 #include "tests/simt/runtime_types.hpp"
@@ -62,6 +64,15 @@ cuda::cudaError_t launch(cuda::dim3 grid, cuda::dim3 block, std::size_t dynamic_
       kernel_name<kernel>(), grid, block, dynamic_shared_bytes, stream, [=] { kernel(args...); },
       reinterpret_cast<const void*>(kernel));
 }
+
+/// For host stand-ins of CUDA's libraries: enqueues plain host code that may use the device memory it names, every byte
+/// of which it reads, or writes.
+struct Bytes {
+  const void* data;
+  std::size_t count;
+};
+cuda::cudaError_t enqueue_host(std::string_view name, cuda::cudaStream_t stream, std::vector<Bytes> reads,
+                               std::vector<Bytes> writes, std::function<void()> work);
 
 /// Another order of blocks, threads and streams. The default seed is fixed.
 void set_schedule(std::uint64_t seed);

@@ -1,4 +1,5 @@
 #include <set>
+#include <thread>
 
 #include "tests/simt/device_array.hpp"
 
@@ -147,6 +148,21 @@ TEST(Streams, DestroyedWithWorkStillDoIt) {
   EXPECT_EQ(number.host()[0], 42);
 }
 
+TEST(Streams, RunHostCodeInOrderWithKernels) {
+  const DeviceArray<int> in(counting(4)), out(4);
+  const auto negate = [&](std::size_t count) {
+    cuda::cudaError_t error = enqueue_host("negate", nullptr, {{in.data(), 16}}, {{out.data(), count * 4}},
+                                           [from = in.data(), to = out.data()] {
+                                             for (int i = 0; i < 4; ++i) to[i] = -from[i];
+                                           });
+    EXPECT_EQ(error, cudaSuccess);
+  };
+  enqueue_add(nullptr, in, in, 7);
+  negate(4);
+  EXPECT_EQ(out.host(), (std::vector<int>{-7, -1, -2, -3}));
+  EXPECT_THAT(fault_of([&] { negate(5); }), ::testing::HasSubstr("negate: 20 bytes leave their allocation"));
+}
+
 TEST(Streams, LongQueuesAreShortenedOnTheWay) {
   const Stream stream;
   const DeviceArray<int> number(std::vector<int>{0});
@@ -259,6 +275,34 @@ TEST(Graph, WhatCannotBeCapturedIsAnErrorAndSpoilsTheCapture) {
   }
   cudaGetLastError();
   EXPECT_EQ(x.host()[0], 0);
+}
+
+TEST(Graph, CapturedThreadLocallyLeavesOtherThreadsAlone) {
+  const DeviceArray<int> x(std::vector<int>{0});
+  const Stream stream;
+  const auto allocate = [] {
+    void* pointer = nullptr;
+    const cudaError_t error = cudaMallocHost(&pointer, 16);
+    cudaFreeHost(pointer);
+    cudaGetLastError();
+    return error;
+  };
+  for (const auto mode : {cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeGlobal}) {
+    ASSERT_EQ(cudaStreamBeginCapture(stream, mode), cudaSuccess);
+    enqueue_add(stream, x, x, 1);
+    cudaError_t other = cudaSuccess;
+    std::thread([&] { other = allocate(); }).join();
+    cudaGraph_t graph = nullptr;
+    if (mode == cudaStreamCaptureModeThreadLocal) {
+      EXPECT_EQ(other, cudaSuccess);
+      EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+      cudaGraphDestroy(graph);
+    } else {
+      EXPECT_EQ(other, cudaErrorStreamCaptureUnsupported);
+      EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+    }
+  }
+  cudaGetLastError();
 }
 
 TEST(Graph, ReplaysCopiesFromPinnedMemoryWithItsPresentContent) {

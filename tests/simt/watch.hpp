@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "tests/simt/thread.hpp"
 
@@ -16,6 +17,8 @@ class Watch {
   virtual void released(const void* from, std::size_t bytes) = 0;
   /// By a memset, or by a copy.
   virtual void written(const void* to, std::size_t bytes) = 0;
+  /// By host code, with device memory open; an error message where some byte was never written, else "".
+  virtual std::string check_read(const void* from, std::size_t bytes) = 0;
   virtual void copied(const void* from, void* to, std::size_t bytes) = 0;
   virtual void kernel_begins(const void* arguments, std::size_t argument_bytes) = 0;
   virtual void block_begins() = 0;
