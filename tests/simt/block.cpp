@@ -141,32 +141,42 @@ void BlockRunner::fiber_main() {
 
 void BlockRunner::run_fresh_threads() {
   Fiber& self = *current().fiber;
+  for (;;) switch_fiber(self, run_threads(self));
+}
+
+/// Runs fresh threads for as long as one follows another; returns the fiber to go on with. Not to be inlined: a fiber
+/// that waited in between may be continued by another thread of the operating system, whose thread_local variables are
+/// elsewhere.
+[[gnu::noinline]] Fiber& BlockRunner::run_threads(Fiber& self) {
   for (;;) {
-    std::optional<std::string> thrown;
-    try {
-      in_device_code = true;
-      call_->body();
-    } catch (const std::exception& error) {
-      thrown = error.what();
-    } catch (...) {
-      thrown = "(no std::exception)";
-    }
-    in_device_code = false;
-    if (thrown) {
-      std::string message = "device code threw an exception: " + *thrown;
-      thrown.reset();
-      raise(std::move(message));
-    }
+    run_body();
     finished(current());
     Thread* next = pick();
-    if (next != nullptr && next->state == Thread::State::fresh) {
-      next->fiber = &self;
-      running = next;
-      continue;
+    if (next == nullptr || next->state != Thread::State::fresh) {
+      fibers_.give_back(&self);
+      if (next != nullptr) running = next;
+      return next != nullptr ? *next->fiber : main_;
     }
-    fibers_.give_back(&self);
-    if (next != nullptr) running = next;
-    switch_fiber(self, next != nullptr ? *next->fiber : main_);
+    next->fiber = &self;
+    running = next;
+  }
+}
+
+void BlockRunner::run_body() {
+  std::optional<std::string> thrown;
+  try {
+    in_device_code = true;
+    call_->body();
+  } catch (const std::exception& error) {
+    thrown = error.what();
+  } catch (...) {
+    thrown = "(no std::exception)";
+  }
+  in_device_code = false;
+  if (thrown) {
+    std::string message = "device code threw an exception: " + *thrown;
+    thrown.reset();
+    raise(std::move(message));
   }
 }
 

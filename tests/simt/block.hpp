@@ -86,7 +86,9 @@ class BlockRunner {
   static void fiber_main();
   void run_block();
   void prepare_threads();
-  void run_fresh_threads();
+  [[noreturn]] void run_fresh_threads();
+  Fiber& run_threads(Fiber& self);
+  void run_body();
   void finished(Thread& thread);
   void wait(Thread& thread);
   Thread* pick();

@@ -1,4 +1,5 @@
 #include <stdexcept>
+#include <thread>
 
 #include "tests/simt/device_array.hpp"
 
@@ -118,6 +119,30 @@ TEST(Launch, WorksAfterManyFaultsThatLeftThreadsInTheMiddle) {
   const DeviceArray<int> out(32);
   launch<typed_kernel<7, int>>(1, 32, 0, nullptr, out.data());
   EXPECT_EQ(out.host(), std::vector<int>(32, 7));
+}
+
+__global__ void both_kinds_kernel(int* out) {
+  out[threadIdx.x] = static_cast<int>(threadIdx.x);
+  if (threadIdx.x < 64) return;
+  __syncthreads();
+  out[threadIdx.x] += 1;
+}
+
+TEST(Launch, RunsOnWhicheverThreadOfTheHostSynchronises) {
+  for (int i = 0; i < 20; ++i) {
+    const DeviceArray<int> out(128);
+    const auto run = [&] {
+      launch<both_kinds_kernel>(1, 128, 0, nullptr, out.data());
+      cudaDeviceSynchronize();
+    };
+    if (i % 2 == 0) {
+      run();
+    } else {
+      std::thread(run).join();
+    }
+    EXPECT_EQ(out.host()[63], 63);
+    EXPECT_EQ(out.host()[64], 65);
+  }
 }
 
 TEST(Launch, DeviceCodeMayNotCallTheHostsApi) {
