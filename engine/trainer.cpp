@@ -14,10 +14,10 @@ Trainer::Trainer(Backend& backend, const Config& config, Parameters& parameters,
 
 void Trainer::step(const BatchView& batch) {
   ++step_;
-  gradients_.prepare(model_.spec(), batch.impressions(), batch.common_rows());
+  gradients_.prepare(model_.spec(), batch.rows(), batch.common_rows());
 
   model_.forward(backend_, batch, dropout(), activations_);  // pooled embeddings → towers → two logits per impression
-  two_task_loss(backend_, objective_, activations_.logits(), batch.click, batch.conversion, losses_,
+  two_task_loss(backend_, objective_, activations_.logits(), batch.click, batch.conversion, batch.impressions, &losses_,
                 gradients_.logits());                                     // ESMM: pCTR, and the product pCTR × pCVR
   model_.backward(backend_, batch, dropout(), activations_, gradients_);  // towers → pooled embeddings
   optimizer_.apply(backend_, batch, step_, gradients_, model_.parameters());

@@ -234,6 +234,7 @@ BatchView HostBatch::view() const {
   view.dense = {dense.data(), impressions(), dense_columns};
   view.click = click;
   view.conversion = conversion;
+  view.impressions = impressions();
   return view;
 }
 

@@ -7,6 +7,7 @@
 
 #include "kernels/error.hpp"
 #include "tests/support/backends.hpp"
+#include "tests/support/on_backend.hpp"
 #include "tests/support/tower_net.hpp"
 
 namespace esmm::test {
@@ -83,11 +84,12 @@ double loss_of(Backend& backend, const TowerNet& net, std::vector<float>& dlogit
     conversion.push_back(r % 3 == 1);
   }
   const auto results = run(backend, net);
-  TaskLosses losses;
-  dlogits.resize(results.logits.size());
-  two_task_loss(backend, {}, {results.logits.data(), net.impressions, 2}, click, conversion, losses,
-                {dlogits.data(), net.impressions, 2});
-  return losses.total({});
+  const BackendMatrix logits(backend, net.impressions, 2, 2, results.logits), gradient(backend, net.impressions, 2, 2);
+  const Buffer<TaskLosses> losses(backend.memory(), 1);
+  two_task_loss(backend, {}, logits.view(), upload(backend, click).span(), upload(backend, conversion).span(),
+                net.impressions, losses.data(), gradient.view());
+  dlogits = download(gradient.buffer);
+  return download(losses)[0].total({});
 }
 
 /// The nearest that any unit's input comes to zero, where finite differences would see the kink.
