@@ -338,17 +338,23 @@ TEST_P(Towers, TheWorkspaceAllocatesNoMoreAfterTheLargestBatch) {
 TEST_P(Towers, TheGradientOfTheFirstSampleInputsAloneEqualsThoseColumnsOfAll) {
   const TowerNet net({4, 7, {9}, Activation::relu, 0.0F}, {5, 6}, 4);
   const auto all = run(*backend_, net);
-  const auto parameters = tower_views(net.shape, std::span<const float>(net.parameters));
-  const TowerInputs inputs{{net.common.data(), 2, 4}, {net.sample.data(), 11, 7}, net.common_begin};
-  std::vector<float> gradients(net.parameters.size()), dcommon(8), dsample(11 * 5), logits(22);
+  const auto flat = upload(*backend_, net.parameters);
+  const auto begin = upload(*backend_, net.common_begin);
+  const BackendMatrix common(*backend_, 2, 4, 4, net.common), sample(*backend_, 11, 7, 7, net.sample);
+  const BackendMatrix dcommon(*backend_, 2, 4, 4), dsample(*backend_, 11, 5, 5), logits(*backend_, 11, 2, 2);
+  const BackendMatrix dlogits(*backend_, 11, 2, 2, net.dlogits);
+  const Buffer<float> gradients(backend_->memory(), flat.size());
+  const auto parameters = tower_views(net.shape, std::span<const float>(flat.span()));
+  const TowerInputs inputs{common.view(), sample.view(), begin.span()};
   TowerWorkspace workspace(backend_->memory());
-  towers_forward(*backend_, net.shape, parameters, inputs, {}, workspace, {logits.data(), 11, 2});
-  towers_backward(*backend_, net.shape, parameters, inputs, {}, {net.dlogits.data(), 11, 2}, workspace,
-                  tower_views(net.shape, std::span(gradients)), {dcommon.data(), 2, 4}, {dsample.data(), 11, 5});
+  towers_forward(*backend_, net.shape, parameters, inputs, {}, workspace, logits.view());
+  towers_backward(*backend_, net.shape, parameters, inputs, {}, dlogits.view(), workspace,
+                  tower_views(net.shape, gradients.span()), dcommon.view(), dsample.view());
+  const auto part = download(dsample.buffer);
   for (std::size_t r = 0; r < 11; ++r) {
-    for (std::size_t k = 0; k < 5; ++k) EXPECT_EQ(dsample[5 * r + k], all.dsample[7 * r + k]);
+    for (std::size_t k = 0; k < 5; ++k) EXPECT_EQ(part[5 * r + k], all.dsample[7 * r + k]);
   }
-  EXPECT_EQ(gradients, all.gradients);
+  EXPECT_EQ(download(gradients), all.gradients);
 }
 
 TEST_P(Towers, RejectsShapesThatDisagree) {
@@ -359,7 +365,9 @@ TEST_P(Towers, RejectsShapesThatDisagree) {
     return copy;
   };
   EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.common_begin.pop_back(); })), Error);
-  EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.common_begin.back() = 10; })), Error);
+  if (backend_->memory_is_host()) {  // elsewhere impressions behind the last group are padding
+    EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.common_begin.back() = 10; })), Error);
+  }
   EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.shape.dropout = 1.0F; })), Error);
   TowerShape other = net.shape;
   other.hidden = {9, 4};

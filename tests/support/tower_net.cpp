@@ -3,13 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <random>
 
 #include "kernels/cpu/cpu_backend.hpp"
 #include "tests/reference/towers.hpp"
+#include "tests/support/on_backend.hpp"
 
 namespace esmm::test {
 
@@ -28,30 +31,38 @@ std::vector<float> random_values(std::int64_t count, float low, float high, std:
   return values;
 }
 
-/// A matrix whose rows are followed by NaNs.
+/// A matrix in a backend's memory whose rows are followed by NaNs.
 class PaddedMatrix {
  public:
-  PaddedMatrix(std::int64_t rows, std::int64_t cols)
-      : rows_(rows), cols_(cols), values_(index(rows * (cols + kPadding)), std::numeric_limits<float>::quiet_NaN()) {}
-  PaddedMatrix(const std::vector<float>& dense, std::int64_t rows, std::int64_t cols) : PaddedMatrix(rows, cols) {
-    for (std::int64_t r = 0; r < rows; ++r) std::copy_n(dense.data() + r * cols, cols, view().row(r));
-  }
-  MatrixView<float> view() { return {values_.data(), rows_, cols_, cols_ + kPadding}; }
+  PaddedMatrix(Backend& backend, std::int64_t rows, std::int64_t cols)
+      : PaddedMatrix(backend, std::vector<float>(index(rows * cols), kNan), rows, cols) {}
+  PaddedMatrix(Backend& backend, const std::vector<float>& dense, std::int64_t rows, std::int64_t cols)
+      : matrix_(backend, rows, cols, cols + kPadding, padded(dense, rows, cols)) {}
+  [[nodiscard]] MatrixView<float> view() const { return matrix_.view(); }
 
   /// The values without padding, which must be untouched.
-  std::vector<float> dense() {
+  [[nodiscard]] std::vector<float> dense() const {
+    const std::vector<float> values = download(matrix_.buffer);
     std::vector<float> result;
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      const float* row = view().row(r);
-      result.insert(result.end(), row, row + cols_);
-      for (std::int64_t c = cols_; c < cols_ + kPadding; ++c) EXPECT_TRUE(std::isnan(row[c])) << "padding was written";
+    for (std::int64_t r = 0; r < matrix_.rows; ++r) {
+      const float* row = values.data() + r * matrix_.stride;
+      result.insert(result.end(), row, row + matrix_.cols);
+      for (std::int64_t c = matrix_.cols; c < matrix_.stride; ++c) EXPECT_TRUE(std::isnan(row[c])) << "padding written";
     }
     return result;
   }
 
  private:
-  std::int64_t rows_, cols_;
-  std::vector<float> values_;
+  static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  static std::vector<float> padded(const std::vector<float>& dense, std::int64_t rows, std::int64_t cols) {
+    std::vector<float> values(index(rows * (cols + kPadding)), kNan);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::copy_n(dense.data() + r * cols, cols, values.data() + r * (cols + kPadding));
+    }
+    return values;
+  }
+
+  BackendMatrix matrix_;
 };
 
 template <class T>
@@ -125,35 +136,63 @@ TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dr
   return run(backend, net, dropout, workspace);
 }
 
-TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout, TowerWorkspace& workspace) {
-  const TowerShape& shape = net.shape;
-  PaddedMatrix common(net.common, net.common_rows, shape.common_inputs);
-  PaddedMatrix sample(net.sample, net.impressions, shape.sample_inputs);
-  PaddedMatrix logits(net.impressions, kTowers), dlogits(net.dlogits, net.impressions, kTowers);
-  PaddedMatrix dcommon(net.common_rows, shape.common_inputs), dsample(net.impressions, shape.sample_inputs);
-  const auto parameters = tower_views(shape, std::span<const float>(net.parameters));
-  const TowerInputs inputs{common.view(), sample.view(), net.common_begin};
-  TowerResults<float> results;
-  results.gradients.assign(net.parameters.size(), std::numeric_limits<float>::quiet_NaN());
+namespace {
 
-  towers_forward(backend, shape, parameters, inputs, dropout, workspace, logits.view());
-  towers_backward(backend, shape, parameters, inputs, dropout, dlogits.view(), workspace,
-                  tower_views(shape, std::span(results.gradients)), dcommon.view(), dsample.view());
-  results.logits = logits.dense();
-  results.dcommon = dcommon.dense();
-  results.dsample = dsample.dense();
-  for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
+/// A layer's activations, which a backend may keep as bfloat16.
+std::vector<float> download_layer(const TowerWorkspace& workspace, const Buffer<float>& buffer, std::int64_t size) {
+  std::vector<float> values = download(buffer);
+  if (workspace.bf16) {
+    std::vector<std::uint16_t> bits(index(size));
+    if (size > 0) std::memcpy(bits.data(), values.data(), bits.size() * sizeof(bits[0]));
+    for (std::size_t i = 0; i < bits.size(); ++i) values[i] = std::bit_cast<float>(std::uint32_t{bits[i]} << 16U);
+  }
+  return values;
+}
+
+void download_layers(const TowerNet& net, const TowerWorkspace& workspace, TowerResults<float>& results) {
+  for (std::size_t l = 0; l < net.shape.hidden.size(); ++l) {
     const auto& layer = workspace.layers[l];
-    const std::int64_t width = shape.hidden[l];
+    const std::int64_t width = net.shape.hidden[l], size = net.impressions * kTowers * width;
+    const auto layer_a = download_layer(workspace, layer.a, size);
+    const auto layer_z =
+        net.shape.activation == Activation::prelu ? download_layer(workspace, layer.z, size) : layer_a;
     for (std::size_t t = 0; t < kTowers; ++t) {
       std::vector<float>&z = results.z[t].emplace_back(), &a = results.a[t].emplace_back();
       for (std::int64_t i = 0; i < net.impressions * width; ++i) {
         const std::int64_t at = i / width * kTowers * width + static_cast<std::int64_t>(t) * width + i % width;
-        a.push_back(layer.a.data()[at]);
-        z.push_back(shape.activation == Activation::prelu ? layer.z.data()[at] : a.back());
+        a.push_back(layer_a[index(at)]);
+        z.push_back(layer_z[index(at)]);
       }
     }
   }
+}
+
+}  // namespace
+
+TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout, TowerWorkspace& workspace) {
+  const TowerShape& shape = net.shape;
+  const PaddedMatrix common(backend, net.common, net.common_rows, shape.common_inputs);
+  const PaddedMatrix sample(backend, net.sample, net.impressions, shape.sample_inputs);
+  const PaddedMatrix logits(backend, net.impressions, kTowers);
+  const PaddedMatrix dlogits(backend, net.dlogits, net.impressions, kTowers);
+  const PaddedMatrix dcommon(backend, net.common_rows, shape.common_inputs);
+  const PaddedMatrix dsample(backend, net.impressions, shape.sample_inputs);
+  const auto flat = upload(backend, net.parameters);
+  const auto common_begin = upload(backend, net.common_begin);
+  const auto gradients =
+      upload(backend, std::vector<float>(net.parameters.size(), std::numeric_limits<float>::quiet_NaN()));
+  const auto parameters = tower_views(shape, std::span<const float>(flat.span()));
+  const TowerInputs inputs{common.view(), sample.view(), common_begin.span()};
+
+  towers_forward(backend, shape, parameters, inputs, dropout, workspace, logits.view());
+  towers_backward(backend, shape, parameters, inputs, dropout, dlogits.view(), workspace,
+                  tower_views(shape, gradients.span()), dcommon.view(), dsample.view());
+  TowerResults<float> results;
+  results.gradients = download(gradients);
+  results.logits = logits.dense();
+  results.dcommon = dcommon.dense();
+  results.dsample = dsample.dense();
+  download_layers(net, workspace, results);
   return results;
 }
 
