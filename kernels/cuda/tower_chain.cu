@@ -120,9 +120,9 @@ __global__ void forward_logits(MatrixView<const T> a, OutputLayer output, Matrix
 template <class T>
 struct BackwardLayer {
   std::int64_t width;               // units of one tower
-  MatrixView<const float> d;        // [B, 2*H] ∂L/∂a; without data for the last hidden layer, whose is dlogits·weight
-  MatrixView<const float> dlogits;  // [B, 2]
-  OutputLayer output;
+  MatrixView<const float> d;        // [B, 2*H] ∂L/∂a; of the last hidden layer it is dlogits·weight
+  MatrixView<const float> dlogits;  // [B, 2] of the last hidden layer
+  OutputLayer output;               // of the last hidden layer
   LayerVectors vectors;
   UnitDropout dropout;
   MatrixView<const T> z, a;  // [B, 2*H]; z without data for ReLU
@@ -149,25 +149,40 @@ __device__ inline void flush_user(const UserSums& users, const UnitGroup& at, co
   store_units(out + at.column, sums.user, at.count, vectorised);
 }
 
-template <class T>
-__device__ inline void backward_row(const BackwardLayer<T>& layer, const UnitGroup& at, std::int64_t row, Units d,
-                                    const Units& slope, const Units& output_weight, UnitSums& sums) {
-  const bool is_prelu = layer.z.data != nullptr, is_last = layer.d.data == nullptr;
-  Units a{}, dz;
-  if (is_last || !is_prelu) a = load_units(layer.a.row(row) + at.column, at.count, layer.vectorised);
-  if (is_last) {
+/// What is loaded of one row: z (PReLU) or a (ReLU); then ∂L/∂a or, in the last hidden layer, a.
+struct RowInput {
+  Units input, other;
+};
+template <class T, bool is_last>
+__device__ inline RowInput load_row(const BackwardLayer<T>& layer, const UnitGroup& at, std::int64_t row) {
+  const MatrixView<const T>& input = layer.z.data != nullptr ? layer.z : layer.a;
+  RowInput in;
+  in.input = load_units(input.row(row) + at.column, at.count, layer.vectorised);
+  if constexpr (is_last) {
+    in.other = load_units(layer.a.row(row) + at.column, at.count, layer.vectorised);
+  } else {
+    in.other = load_units(layer.d.row(row) + at.column, at.count, layer.vectorised);
+  }
+  return in;
+}
+
+template <class T, bool is_last>
+__device__ inline void backward_row(const BackwardLayer<T>& layer, const UnitGroup& at, std::int64_t row,
+                                    const RowInput& in, const Units& slope, const Units& output_weight,
+                                    UnitSums& sums) {
+  Units d = in.other, dz;
+  if constexpr (is_last) {
     const float dlogit = layer.dlogits(row, at.tower);
     d = scaled(output_weight, dlogit);
-    add_products(sums.output_weight, a, dlogit);
+    add_products(sums.output_weight, in.other, dlogit);
     sums.output_bias += dlogit;
   }
-  if (is_prelu) {
-    const Units z = load_units(layer.z.row(row) + at.column, at.count, layer.vectorised);
+  if (layer.z.data != nullptr) {
     Units factors{{1.0F, 1.0F, 1.0F, 1.0F}};
     if (layer.dropout.key != nullptr) factors = dropout_factors(layer.dropout, row, at.tower, at.group);
-    dz = prelu_gradient(d, z, factors, slope, sums.slope);
+    dz = prelu_gradient(d, in.input, factors, slope, sums.slope);
   } else {
-    dz = relu_gradient(d, a, layer.dropout.scale);
+    dz = relu_gradient(d, in.input, layer.dropout.scale);
   }
   add(sums.bias, dz);
   store_units(layer.dz.row(row) + at.column, dz, at.count, layer.vectorised);
@@ -180,26 +195,31 @@ __device__ inline void backward_row(const BackwardLayer<T>& layer, const UnitGro
   add(sums.user, dz);
 }
 
+constexpr std::int64_t kRowsAhead = 4;  // loaded before the first of them is worked on
+
 /// dz of one layer, and the sums over each tile; one thread per tile and group of units, so that every sum is made by
 /// one thread in order of the impressions.
-template <class T>
+template <class T, bool is_last>
 __global__ void backward_units(BackwardLayer<T> layer, std::int64_t items) {
   for (std::int64_t item = grid_thread(); item < items; item += grid_threads()) {
     const UnitGroup at(item, layer.width);
     const std::int64_t begin = at.row * kTileRows;
     const std::int64_t end = begin + kTileRows < layer.dz.rows ? begin + kTileRows : layer.dz.rows;
-    const bool is_prelu = layer.z.data != nullptr, is_last = layer.d.data == nullptr;
+    const bool is_prelu = layer.z.data != nullptr;
     Units slope{}, output_weight{};
     if (is_prelu) slope = load_units(layer.vectors.slope[at.tower] + at.first, at.count, false);
-    if (is_last) {
-      for (int i = 0; i < at.count; ++i) {
-        output_weight.v[i] = layer.output.weight[at.tower][(at.first + i) * layer.output.weight_step];
-      }
+    for (int i = 0; is_last && i < at.count; ++i) {
+      output_weight.v[i] = layer.output.weight[at.tower][(at.first + i) * layer.output.weight_step];
     }
     UnitSums sums;
-    for (std::int64_t row = begin; row < end; ++row) {
-      const Units d = is_last ? Units{} : load_units(layer.d.row(row) + at.column, at.count, layer.vectorised);
-      backward_row(layer, at, row, d, slope, output_weight, sums);
+    for (std::int64_t row = begin; row < end; row += kRowsAhead) {
+      RowInput ahead[kRowsAhead];
+      for (int i = 0; i < kRowsAhead; ++i) {
+        if (row + i < end) ahead[i] = load_row<T, is_last>(layer, at, row + i);
+      }
+      for (int i = 0; i < kRowsAhead; ++i) {
+        if (row + i < end) backward_row<T, is_last>(layer, at, row + i, ahead[i], slope, output_weight, sums);
+      }
     }
     if (layer.users.user != nullptr) flush_user(layer.users, at, sums, layer.vectorised);
     float* out = layer.sums.row(at.row);
@@ -404,7 +424,12 @@ struct TowerChain::Run {
         .vectorised = vectorised(l),
     };
     const std::int64_t items = unit_groups(pass.tiles(), pass.width(l));
-    chain.queue_.template launch<backward_units<T>>(thread_per_item(items, kBackwardBlock), layer, items);
+    const Geometry geometry = thread_per_item(items, kBackwardBlock);
+    if (is_last) {
+      chain.queue_.template launch<backward_units<T, true>>(geometry, layer, items);
+    } else {
+      chain.queue_.template launch<backward_units<T, false>>(geometry, layer, items);
+    }
   }
 };
 

@@ -35,10 +35,16 @@ std::vector<float> random_values(std::int64_t count, float low, float high, std:
 class PaddedMatrix {
  public:
   PaddedMatrix(Backend& backend, std::int64_t rows, std::int64_t cols)
-      : PaddedMatrix(backend, std::vector<float>(index(rows * cols), kNan), rows, cols) {}
-  PaddedMatrix(Backend& backend, const std::vector<float>& dense, std::int64_t rows, std::int64_t cols)
-      : matrix_(backend, rows, cols, cols + kPadding, padded(dense, rows, cols)) {}
+      : matrix_(backend, rows, cols, cols + kPadding, std::vector<float>(index(rows * (cols + kPadding)), kNan)) {}
   [[nodiscard]] MatrixView<float> view() const { return matrix_.view(); }
+
+  void load(const std::vector<float>& dense) {
+    std::vector<float> values(index(matrix_.rows * matrix_.stride), kNan);
+    for (std::int64_t r = 0; r < matrix_.rows; ++r) {
+      std::copy_n(dense.data() + r * matrix_.cols, matrix_.cols, values.data() + r * matrix_.stride);
+    }
+    matrix_.buffer.copy_from_host(values);
+  }
 
   /// The values without padding, which must be untouched.
   [[nodiscard]] std::vector<float> dense() const {
@@ -54,13 +60,6 @@ class PaddedMatrix {
 
  private:
   static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  static std::vector<float> padded(const std::vector<float>& dense, std::int64_t rows, std::int64_t cols) {
-    std::vector<float> values(index(rows * (cols + kPadding)), kNan);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      std::copy_n(dense.data() + r * cols, cols, values.data() + r * (cols + kPadding));
-    }
-    return values;
-  }
 
   BackendMatrix matrix_;
 };
@@ -131,11 +130,6 @@ TowerNet::TowerNet(TowerShape shape_, const std::vector<std::uint32_t>& group_si
   dlogits = random_values(impressions * kTowers, -1.0F, 1.0F, random);
 }
 
-TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout) {
-  TowerWorkspace workspace(backend.memory());
-  return run(backend, net, dropout, workspace);
-}
-
 namespace {
 
 /// A layer's activations, which a backend may keep as bfloat16.
@@ -149,16 +143,16 @@ std::vector<float> download_layer(const TowerWorkspace& workspace, const Buffer<
   return values;
 }
 
-void download_layers(const TowerNet& net, const TowerWorkspace& workspace, TowerResults<float>& results) {
-  for (std::size_t l = 0; l < net.shape.hidden.size(); ++l) {
+void download_layers(const TowerShape& shape, std::int64_t impressions, const TowerWorkspace& workspace,
+                     TowerResults<float>& results) {
+  for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
     const auto& layer = workspace.layers[l];
-    const std::int64_t width = net.shape.hidden[l], size = net.impressions * kTowers * width;
+    const std::int64_t width = shape.hidden[l], size = impressions * kTowers * width;
     const auto layer_a = download_layer(workspace, layer.a, size);
-    const auto layer_z =
-        net.shape.activation == Activation::prelu ? download_layer(workspace, layer.z, size) : layer_a;
+    const auto layer_z = shape.activation == Activation::prelu ? download_layer(workspace, layer.z, size) : layer_a;
     for (std::size_t t = 0; t < kTowers; ++t) {
       std::vector<float>&z = results.z[t].emplace_back(), &a = results.a[t].emplace_back();
-      for (std::int64_t i = 0; i < net.impressions * width; ++i) {
+      for (std::int64_t i = 0; i < impressions * width; ++i) {
         const std::int64_t at = i / width * kTowers * width + static_cast<std::int64_t>(t) * width + i % width;
         a.push_back(layer_a[index(at)]);
         z.push_back(layer_z[index(at)]);
@@ -169,31 +163,73 @@ void download_layers(const TowerNet& net, const TowerWorkspace& workspace, Tower
 
 }  // namespace
 
-TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout, TowerWorkspace& workspace) {
-  const TowerShape& shape = net.shape;
-  const PaddedMatrix common(backend, net.common, net.common_rows, shape.common_inputs);
-  const PaddedMatrix sample(backend, net.sample, net.impressions, shape.sample_inputs);
-  const PaddedMatrix logits(backend, net.impressions, kTowers);
-  const PaddedMatrix dlogits(backend, net.dlogits, net.impressions, kTowers);
-  const PaddedMatrix dcommon(backend, net.common_rows, shape.common_inputs);
-  const PaddedMatrix dsample(backend, net.impressions, shape.sample_inputs);
-  const auto flat = upload(backend, net.parameters);
-  const auto common_begin = upload(backend, net.common_begin);
-  const auto gradients =
-      upload(backend, std::vector<float>(net.parameters.size(), std::numeric_limits<float>::quiet_NaN()));
-  const auto parameters = tower_views(shape, std::span<const float>(flat.span()));
-  const TowerInputs inputs{common.view(), sample.view(), common_begin.span()};
+struct TowerRun::Memory {
+  Memory(Backend& backend, const TowerNet& net)
+      : parameters(backend.memory(), parameter_count(net.shape)),
+        gradients(upload(backend, std::vector<float>(net.parameters.size(), std::numeric_limits<float>::quiet_NaN()))),
+        common_begin(upload(backend, net.common_begin)),
+        common(backend, net.common_rows, net.shape.common_inputs),
+        sample(backend, net.impressions, net.shape.sample_inputs),
+        dlogits(backend, net.impressions, kTowers),
+        logits(backend, net.impressions, kTowers),
+        dcommon(backend, net.common_rows, net.shape.common_inputs),
+        dsample(backend, net.impressions, net.shape.sample_inputs) {}
+  [[nodiscard]] TowerInputs inputs() const { return {common.view(), sample.view(), common_begin.span()}; }
 
-  towers_forward(backend, shape, parameters, inputs, dropout, workspace, logits.view());
-  towers_backward(backend, shape, parameters, inputs, dropout, dlogits.view(), workspace,
-                  tower_views(shape, gradients.span()), dcommon.view(), dsample.view());
+  Buffer<float> parameters, gradients;
+  Buffer<std::uint32_t> common_begin;
+  PaddedMatrix common, sample, dlogits, logits, dcommon, dsample;
+};
+
+TowerRun::TowerRun(Backend& backend, const TowerNet& net, TowerWorkspace& workspace)
+    : backend_(backend), shape_(net.shape), workspace_(workspace), memory_(std::make_unique<Memory>(backend, net)) {
+  load(net);
+}
+TowerRun::~TowerRun() = default;
+
+void TowerRun::load(const TowerNet& net) {
+  memory_->parameters.copy_from_host(net.parameters);
+  memory_->common.load(net.common);
+  memory_->sample.load(net.sample);
+  memory_->dlogits.load(net.dlogits);
+}
+
+void TowerRun::forward(const Dropout& dropout) {
+  towers_forward(backend_, shape_, tower_views(shape_, std::span<const float>(memory_->parameters.span())),
+                 memory_->inputs(), dropout, workspace_, memory_->logits.view());
+}
+
+void TowerRun::backward(const Dropout& dropout) {
+  towers_backward(backend_, shape_, tower_views(shape_, std::span<const float>(memory_->parameters.span())),
+                  memory_->inputs(), dropout, memory_->dlogits.view(), workspace_,
+                  tower_views(shape_, memory_->gradients.span()), memory_->dcommon.view(), memory_->dsample.view());
+}
+
+std::vector<float> TowerRun::logits() const {
+  return memory_->logits.dense();
+}
+
+TowerResults<float> TowerRun::results() const {
   TowerResults<float> results;
-  results.gradients = download(gradients);
-  results.logits = logits.dense();
-  results.dcommon = dcommon.dense();
-  results.dsample = dsample.dense();
-  download_layers(net, workspace, results);
+  results.bf16 = workspace_.bf16;
+  results.gradients = download(memory_->gradients);
+  results.logits = memory_->logits.dense();
+  results.dcommon = memory_->dcommon.dense();
+  results.dsample = memory_->dsample.dense();
+  download_layers(shape_, memory_->sample.view().rows, workspace_, results);
   return results;
+}
+
+TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout) {
+  TowerWorkspace workspace(backend.memory());
+  return run(backend, net, dropout, workspace);
+}
+
+TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout, TowerWorkspace& workspace) {
+  TowerRun run(backend, net, workspace);
+  run.forward(dropout);
+  run.backward(dropout);
+  return run.results();
 }
 
 namespace {
@@ -315,17 +351,29 @@ TowerResults<double> magnitude_run(const TowerNet& net, const TowerResults<float
   return run_in_double(net, observed, dropout_active, true);
 }
 
-double forward_bound(const TowerShape& shape) {
+namespace {
+
+// bfloat16 has 8 bits of precision. The factor covers products of (1 + roundings).
+double bf16_bound(std::size_t roundings) {
+  return 1.1 * static_cast<double>(roundings) * 0x1p-8;
+}
+
+}  // namespace
+
+double forward_bound(const TowerShape& shape, bool bf16) {
   // Per layer: one rounding per product and sum, then bias, common half, slope, dropout factor and its own rounding.
   std::int64_t roundings = shape.common_inputs + shape.sample_inputs + 5;
   for (const std::int64_t width : shape.hidden) roundings += width + 5;
-  return 1.01 * static_cast<double>(roundings) * 0x1p-24;
+  // To bfloat16: each hidden layer's inputs and weights, and the last one's activations.
+  return 1.01 * static_cast<double>(roundings) * 0x1p-24 + (bf16 ? bf16_bound(2 * shape.hidden.size() + 1) : 0.0);
 }
 
-double backward_bound(const TowerNet& net) {
+double backward_bound(const TowerNet& net, bool bf16) {
   // Forward's roundings, as many again on the way back, and a sum over all impressions.
-  return 2.0 * forward_bound(net.shape) +
-         1.01 * static_cast<double>(net.impressions + 2 * net.shape.hidden.front()) * 0x1p-24;
+  const double fp32 = 2.0 * forward_bound(net.shape, false) +
+                      1.01 * static_cast<double>(net.impressions + 2 * net.shape.hidden.front()) * 0x1p-24;
+  // To bfloat16: forward's, then each hidden layer's dz and weights, and the sum over a common row's impressions.
+  return fp32 + (bf16 ? bf16_bound(2 * net.shape.hidden.size() + 1 + 2 * net.shape.hidden.size() + 1) : 0.0);
 }
 
 }  // namespace esmm::test
