@@ -21,12 +21,12 @@ Activations::Activations(Memory& memory, const ModelSpec& spec)
   prepare(spec, 0, 0);
 }
 
-void Activations::prepare(const ModelSpec& spec, std::int64_t impressions, std::int64_t common_rows) {
+void Activations::prepare(const ModelSpec& spec, std::int64_t rows, std::int64_t common_rows) {
   pooled_common_view_ = shaped(pooled_common_, *memory_, common_rows, spec.common_inputs());
-  pooled_sample_view_ = shaped(pooled_sample_, *memory_, impressions, spec.sample_inputs());
-  logits_.resize(impressions * kTowers);
-  logits_view_ = {logits_.data(), impressions, kTowers};
-  towers_.prepare(spec.towers, impressions, common_rows);
+  pooled_sample_view_ = shaped(pooled_sample_, *memory_, rows, spec.sample_inputs());
+  logits_.resize(rows * kTowers);
+  logits_view_ = {logits_.data(), rows, kTowers};
+  towers_.prepare(spec.towers, rows, common_rows);
 }
 
 Gradients::Gradients(Memory& memory, const ModelSpec& spec)
@@ -36,16 +36,16 @@ Gradients::Gradients(Memory& memory, const ModelSpec& spec)
       pooled_sample_(memory, 0),
       towers_(memory, spec.towers) {}
 
-void Gradients::prepare(const ModelSpec& spec, std::int64_t impressions, std::int64_t common_rows) {
-  logits_.resize(impressions * kTowers);
-  logits_view_ = {logits_.data(), impressions, kTowers};
+void Gradients::prepare(const ModelSpec& spec, std::int64_t rows, std::int64_t common_rows) {
+  logits_.resize(rows * kTowers);
+  logits_view_ = {logits_.data(), rows, kTowers};
   pooled_common_view_ = shaped(pooled_common_, *memory_, common_rows, spec.common_inputs());
-  pooled_sample_view_ = shaped(pooled_sample_, *memory_, impressions, spec.pooled_sample_columns());
+  pooled_sample_view_ = shaped(pooled_sample_, *memory_, rows, spec.pooled_sample_columns());
 }
 
 void Model::forward(Backend& backend, const BatchView& batch, const Dropout& dropout, Activations& activations) const {
   const ModelSpec& spec = parameters_->spec();
-  activations.prepare(spec, batch.impressions(), batch.common_rows());
+  activations.prepare(spec, batch.rows(), batch.common_rows());
   const MatrixView<float> sample = activations.pooled_sample();
   const std::int64_t pooled = spec.pooled_sample_columns();
 

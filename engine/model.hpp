@@ -8,7 +8,7 @@ namespace esmm {
 class Activations {
  public:
   Activations(Memory& memory, const ModelSpec& spec);
-  void prepare(const ModelSpec& spec, std::int64_t impressions, std::int64_t common_rows);
+  void prepare(const ModelSpec& spec, std::int64_t rows, std::int64_t common_rows);
 
   [[nodiscard]] MatrixView<float> pooled_common() const { return pooled_common_view_; }  // [U, Fc*D]
   [[nodiscard]] MatrixView<float> pooled_sample() const { return pooled_sample_view_; }  // [B, Fs*D + E]
@@ -26,7 +26,7 @@ class Activations {
 class Gradients {
  public:
   Gradients(Memory& memory, const ModelSpec& spec);
-  void prepare(const ModelSpec& spec, std::int64_t impressions, std::int64_t common_rows);
+  void prepare(const ModelSpec& spec, std::int64_t rows, std::int64_t common_rows);
 
   [[nodiscard]] MatrixView<float> logits() const { return logits_view_; }                // [B, 2]
   [[nodiscard]] MatrixView<float> pooled_common() const { return pooled_common_view_; }  // [U, Fc*D]

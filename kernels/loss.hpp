@@ -23,15 +23,13 @@ struct TaskLosses {
   }
 };
 
-/// L = (1/B) Σ [w_ctr · BCE(y, pCTR) + w_ctcvr · BCE(y·z, pCTR·pCVR)], in logit space, and its gradient.
-/// logits [B, 2] = (a, b); click, conversion [B]; dlogits [B, 2] = ∂L/∂(a, b). `losses` points to host memory on the
-/// CPU and to device memory on a device. Sums run in fixed chunks in double: bitwise deterministic.
+/// L = (1/n) Σ [w_ctr · BCE(y, pCTR) + w_ctcvr · BCE(y·z, pCTR·pCVR)] over the first n = `impressions` of R rows, in
+/// logit space, and its gradient. logits [R, 2] = (a, b); click, conversion [R]; dlogits [R, 2] = ∂L/∂(a, b), zero in
+/// the rows after the first n, whose logits and labels are not read. All of them and `losses` are in the backend's
+/// memory. Sums run in fixed chunks in double: bitwise deterministic. Asynchronous on a device.
 /// Source: arXiv:1804.07931 eq. 3; stable forms: docs/maths.md.
 void two_task_loss(Backend& backend, const Objective& objective, MatrixView<const float> logits,
-                   std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion, TaskLosses& losses,
-                   MatrixView<float> dlogits);
-
-/// pCTR = σ(a), pCVR = σ(b), pCTCVR = pCTR·pCVR for every impression; out [B, 3] in that order.
-void predict_probabilities(Backend& backend, MatrixView<const float> logits, MatrixView<float> probabilities);
+                   std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion,
+                   std::int64_t impressions, TaskLosses* losses, MatrixView<float> dlogits);
 
 }  // namespace esmm

@@ -15,4 +15,17 @@ std::optional<double> auc(Backend& backend, std::span<const float> scores, std::
   return backend.auc(scores, labels);
 }
 
+std::array<TaskMetrics, 3> task_metrics(Backend& backend, MatrixView<const float> logits,
+                                        std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion) {
+  const auto rows = static_cast<std::size_t>(logits.rows);
+  if (logits.cols != 2 || click.size() != rows || conversion.size() != rows) {
+    throw internal_error("task_metrics: logits [{}, {}], {} clicks, {} conversions; expected [n, 2]", logits.rows,
+                         logits.cols, click.size(), conversion.size());
+  }
+  if (rows >= (std::uint64_t{1} << 32U)) {  // as auc
+    throw internal_error("task_metrics: {} impressions given, at most 2^32 - 1 can be ranked", rows);
+  }
+  return backend.task_metrics(logits, click, conversion);
+}
+
 }  // namespace esmm

@@ -1,7 +1,10 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
+
+#include "kernels/view.hpp"
 
 namespace esmm {
 
@@ -12,5 +15,20 @@ class Backend;
 /// Deterministic and independent of order. Source: Hanley & McNeil 1982; equals sklearn.metrics.roc_auc_score.
 [[nodiscard]] std::optional<double> auc(Backend& backend, std::span<const float> scores,
                                         std::span<const std::uint8_t> labels);
+
+/// One task over its own space.
+struct TaskMetrics {
+  std::optional<double> auc;
+  double loss = 0, predicted = 0;         // sums over the impressions: of the binary cross-entropy, of the score
+  std::int64_t count = 0, positives = 0;  // impressions
+};
+
+/// ctr (click by pCTR, all impressions), cvr (conversion by pCVR, the clicked ones), ctcvr (click·conversion by
+/// pCTR·pCVR, all). logits [n, 2] = (a, b), click and conversion [n], all in the backend's memory. Scores are floats;
+/// losses are doubles in logit space, so that they stay finite where probabilities round to 1. Synchronises;
+/// deterministic. Throws Error (internal) where `auc` does.
+[[nodiscard]] std::array<TaskMetrics, 3> task_metrics(Backend& backend, MatrixView<const float> logits,
+                                                      std::span<const std::uint8_t> click,
+                                                      std::span<const std::uint8_t> conversion);
 
 }  // namespace esmm

@@ -59,10 +59,17 @@ struct Dropout {
 class TowerWorkspace {
  public:
   explicit TowerWorkspace(Memory& memory)
-      : first_common(memory, 0), transposed(memory, 0), partial(memory, 0), memory_(&memory) {}
+      : first_common(memory, 0),
+        transposed(memory, 0),
+        partial(memory, 0),
+        converted(memory, 0),
+        user(memory, 0),
+        memory_(&memory) {}
   /// Sizes first_common and layers for B impressions and U common rows; the rest is scratch that a backend sizes.
   void prepare(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows);
 
+  /// Whether z, a and dz hold bfloat16 instead, two to a float, at the front of their buffers; set by forward.
+  bool bf16 = false;
   struct Layer {
     Buffer<float> z;   // [B, width] before the activation; unused for ReLU, which works in place in a
     Buffer<float> a;   // [B, width] after activation and dropout
@@ -72,6 +79,8 @@ class TowerWorkspace {
   std::vector<Layer> layers;   // width 2*H1, then 2*H2, …: tower 0's columns, then tower 1's
   Buffer<float> transposed;    // transposed weights for dgrad
   Buffer<float> partial;       // ordered partial sums
+  Buffer<float> converted;     // inputs and weights as a kernel wants them: bf16, padded
+  Buffer<std::uint32_t> user;  // [B] each impression's common row
 
  private:
   Memory* memory_;

@@ -51,8 +51,27 @@ void CpuMemory::zero(void* to, std::size_t bytes) {
 CpuBackend::CpuBackend(int threads) : pool_(threads) {}
 CpuBackend::~CpuBackend() = default;
 
+void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);  // memcpy may not see the null pointer of an empty view
+}
+
+void CpuBackend::upload(void* to, const void* from, std::size_t bytes) {
+  copy(to, from, bytes);
+}
+
+namespace {
+class PassedFence final : public Fence {
+ public:
+  void wait() override {}
+};
+}  // namespace
+
+std::unique_ptr<Fence> CpuBackend::make_fence() {
+  return std::make_unique<PassedFence>();
+}
+
 void CpuBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to) {
-  if (from.empty()) return;  // memcpy may not see the null pointer of an empty view
+  if (from.empty()) return;
   for (std::int64_t r = 0; r < from.rows; ++r) {
     std::memcpy(to.row(r), from.row(r), static_cast<std::size_t>(from.cols) * sizeof(float));
   }

@@ -17,14 +17,24 @@ class CpuMemory final : public Memory {
 };
 
 /// The operations, each in the file of its name: embedding.cpp, towers.cpp, loss.cpp, optimizer.cpp, metrics.cpp.
-class CpuBackend final : public Backend {
+class CpuBackend : public Backend {
  public:
   explicit CpuBackend(int threads);
   ~CpuBackend() override;
 
   [[nodiscard]] std::string name() const override { return "cpu"; }
   [[nodiscard]] Memory& memory() override { return memory_; }
+  [[nodiscard]] bool memory_is_host() const override { return true; }
+  [[nodiscard]] std::pmr::memory_resource& host_memory() override { return *std::pmr::new_delete_resource(); }
+
+  // Operations and copies are done when they return, so every fence is passed.
   void synchronise() override {}
+  void copy(void* to, const void* from, std::size_t bytes) override;
+  void upload(void* to, const void* from, std::size_t bytes) override;
+  [[nodiscard]] std::unique_ptr<Fence> make_fence() override;
+  void record(Queue, Fence&) override {}
+  void wait(Queue, Fence&) override {}
+  void replay(const ReplayKey&, void (*enqueue)(void*), void* context) override { enqueue(context); }
 
   void copy_matrix(MatrixView<const float> from, MatrixView<float> to) override;
   void pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) override;
@@ -43,13 +53,16 @@ class CpuBackend final : public Backend {
                        const TowerViews<float>& gradients, MatrixView<float> dcommon,
                        MatrixView<float> dsample) override;
   void two_task_loss(const Objective& objective, MatrixView<const float> logits, std::span<const std::uint8_t> click,
-                     std::span<const std::uint8_t> conversion, TaskLosses& losses, MatrixView<float> dlogits) override;
-  void predict_probabilities(MatrixView<const float> logits, MatrixView<float> probabilities) override;
+                     std::span<const std::uint8_t> conversion, std::int64_t impressions, TaskLosses* losses,
+                     MatrixView<float> dlogits) override;
   void initialise_state(const OptimizerConfig& config, MatrixView<float> state, std::int64_t dim) override;
   void update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
                     const OptimizerStep& optimizer) override;
   [[nodiscard]] double squared_norm(MatrixView<const float> values) override;
   [[nodiscard]] std::optional<double> auc(std::span<const float> scores, std::span<const std::uint8_t> labels) override;
+  [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits,
+                                                        std::span<const std::uint8_t> clicks,
+                                                        std::span<const std::uint8_t> conversions) override;
   [[nodiscard]] std::unique_ptr<SortedIds> make_sorted_ids() override;
 
  private:

@@ -17,16 +17,16 @@ std::int64_t chunk_begin(std::int64_t chunk, std::int64_t rows) {
 
 void CpuBackend::two_task_loss(const Objective& objective, MatrixView<const float> logits,
                                std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion,
-                               TaskLosses& losses, MatrixView<float> dlogits) {
-  const std::int64_t rows = logits.rows;
-  losses = {};
-  if (rows == 0) return;
-  const float ctr_scale = objective.ctr_weight / static_cast<float>(rows);
-  const float ctcvr_scale = objective.ctcvr_weight / static_cast<float>(rows);
+                               std::int64_t impressions, TaskLosses* losses, MatrixView<float> dlogits) {
+  *losses = {};
+  for (std::int64_t r = impressions; r < dlogits.rows; ++r) dlogits(r, 0) = dlogits(r, 1) = 0.0F;
+  if (impressions == 0) return;
+  const float ctr_scale = objective.ctr_weight / static_cast<float>(impressions);
+  const float ctcvr_scale = objective.ctcvr_weight / static_cast<float>(impressions);
   std::array<TaskLosses, kChunks> sums{};
   pool_.for_each_chunk(kChunks, [&](std::int64_t chunk, int) {
     TaskLosses sum;
-    for (std::int64_t r = chunk_begin(chunk, rows); r < chunk_begin(chunk + 1, rows); ++r) {
+    for (std::int64_t r = chunk_begin(chunk, impressions); r < chunk_begin(chunk + 1, impressions); ++r) {
       const float a = logits(r, 0), b = logits(r, 1);
       const bool y = click[static_cast<std::size_t>(r)] != 0;
       const bool t = y && conversion[static_cast<std::size_t>(r)] != 0;
@@ -38,22 +38,11 @@ void CpuBackend::two_task_loss(const Objective& objective, MatrixView<const floa
     sums[static_cast<std::size_t>(chunk)] = sum;
   });
   for (const TaskLosses& sum : sums) {
-    losses.ctr += sum.ctr;
-    losses.ctcvr += sum.ctcvr;
+    losses->ctr += sum.ctr;
+    losses->ctcvr += sum.ctcvr;
   }
-  losses.ctr /= static_cast<double>(rows);
-  losses.ctcvr /= static_cast<double>(rows);
-}
-
-void CpuBackend::predict_probabilities(MatrixView<const float> logits, MatrixView<float> probabilities) {
-  pool_.for_each_chunk(kChunks, [&](std::int64_t chunk, int) {
-    for (std::int64_t r = chunk_begin(chunk, logits.rows); r < chunk_begin(chunk + 1, logits.rows); ++r) {
-      const float pctr = sigmoid(logits(r, 0)), pcvr = sigmoid(logits(r, 1));
-      probabilities(r, 0) = pctr;
-      probabilities(r, 1) = pcvr;
-      probabilities(r, 2) = pctr * pcvr;
-    }
-  });
+  losses->ctr /= static_cast<double>(impressions);
+  losses->ctcvr /= static_cast<double>(impressions);
 }
 
 }  // namespace esmm::cpu

@@ -9,6 +9,7 @@
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/radix_sort.hpp"
 #include "kernels/error.hpp"
+#include "kernels/loss_math.hpp"
 
 namespace esmm::cpu {
 
@@ -100,6 +101,49 @@ std::optional<double> CpuBackend::auc(std::span<const float> scores, std::span<c
   std::uint64_t sum = 0;
   for (const std::uint64_t part : twice) sum += part;
   return static_cast<double>(sum) / (2.0 * static_cast<double>(positive_count) * static_cast<double>(negative_count));
+}
+
+namespace {
+
+/// One task: scores and labels for the AUC, sums for the rest.
+struct Task {
+  std::vector<float> scores;
+  std::vector<std::uint8_t> labels;
+  TaskMetrics metrics;
+
+  void add(float score, bool label, double loss) {
+    scores.push_back(score);
+    labels.push_back(label ? 1 : 0);
+    metrics.loss += loss;
+    metrics.predicted += static_cast<double>(score);
+    metrics.positives += label ? 1 : 0;
+  }
+};
+
+}  // namespace
+
+std::array<TaskMetrics, 3> CpuBackend::task_metrics(MatrixView<const float> logits,
+                                                    std::span<const std::uint8_t> clicks,
+                                                    std::span<const std::uint8_t> conversions) {
+  std::array<Task, 3> tasks;
+  auto& [ctr, cvr, ctcvr] = tasks;
+  for (std::int64_t r = 0; r < logits.rows; ++r) {
+    const float a = logits(r, 0), b = logits(r, 1);
+    const double wide_a = static_cast<double>(a), wide_b = static_cast<double>(b);
+    const bool click = clicks[static_cast<std::size_t>(r)] != 0;
+    const bool conversion = conversions[static_cast<std::size_t>(r)] != 0;
+    const float pctr = sigmoid(a), pcvr = sigmoid(b);
+    ctr.add(pctr, click, ctr_loss(wide_a, click));
+    if (click) cvr.add(pcvr, conversion, ctr_loss(wide_b, conversion));
+    ctcvr.add(pctr * pcvr, click && conversion, ctcvr_loss(wide_a, wide_b, click && conversion));
+  }
+  std::array<TaskMetrics, 3> results;
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    results[t] = tasks[t].metrics;
+    results[t].count = static_cast<std::int64_t>(tasks[t].labels.size());
+    results[t].auc = auc(tasks[t].scores, tasks[t].labels);
+  }
+  return results;
 }
 
 }  // namespace esmm::cpu

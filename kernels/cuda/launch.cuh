@@ -45,8 +45,7 @@ void launch(const Geometry& geometry, cudaStream_t stream, const Args&... args) 
   kernel<<<grid, block, geometry.shared_bytes, stream>>>(args...);
   check(cudaGetLastError(), __PRETTY_FUNCTION__);
 #else
-  ::simt::launch(::simt::kernel_name<kernel>(), grid, block, geometry.shared_bytes, stream,
-                 [=] { kernel(args...); });
+  check(::simt::launch<kernel>(grid, block, geometry.shared_bytes, stream, args...), __PRETTY_FUNCTION__);
 #endif
 }
 

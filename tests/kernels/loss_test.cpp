@@ -11,6 +11,7 @@
 #include "kernels/loss_math.hpp"
 #include "tests/reference/loss.hpp"
 #include "tests/support/backends.hpp"
+#include "tests/support/on_backend.hpp"
 
 namespace esmm::test {
 namespace {
@@ -30,7 +31,6 @@ struct Impressions {
     conversion.push_back(z);
   }
   [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(click.size()); }
-  [[nodiscard]] MatrixView<const float> view() const { return {logits.data(), rows(), 2}; }
 };
 
 Impressions random_impressions(std::int64_t rows) {
@@ -45,12 +45,15 @@ struct Result {
   TaskLosses losses;
   std::vector<float> dlogits;
 };
-Result run(Backend& backend, const Impressions& batch, Objective objective = {}) {
-  Result result;
-  result.dlogits.assign(batch.logits.size(), std::nanf(""));
-  two_task_loss(backend, objective, batch.view(), batch.click, batch.conversion, result.losses,
-                {result.dlogits.data(), batch.rows(), 2});
-  return result;
+/// The loss of the first `impressions` rows (by default all).
+Result run(Backend& backend, const Impressions& batch, Objective objective = {}, std::int64_t impressions = -1) {
+  const BackendMatrix logits(backend, batch.rows(), 2, 2, batch.logits);
+  const BackendMatrix dlogits(backend, batch.rows(), 2, 2, std::vector<float>(batch.logits.size(), std::nanf("")));
+  const Buffer<std::uint8_t> click = upload(backend, batch.click), conversion = upload(backend, batch.conversion);
+  const Buffer<TaskLosses> losses = upload(backend, std::vector<TaskLosses>{{std::nan(""), std::nan("")}});
+  two_task_loss(backend, objective, logits.view(), click.span(), conversion.span(),
+                impressions < 0 ? batch.rows() : impressions, losses.data(), dlogits.view());
+  return {download(losses)[0], download(dlogits.buffer)};
 }
 
 TEST(LossMath, LossStaysWithinItsBoundOfTheReferenceForAllLogitsUpTo40) {
@@ -122,6 +125,14 @@ TEST(LossMath, GradientMatchesFiniteDifferencesOfTheLoss) {
   }
 }
 
+TEST(LossMath, TheSigmoidIsSafeForEveryLogit) {
+  for (const float x : {0.0F, -1.0F, 3.0F, 40.0F, -40.0F, 200.0F, -200.0F, 1e30F, -1e30F, 0.25F}) {
+    const double expected = 1.0 / (1.0 + std::exp(-static_cast<double>(x)));
+    // exp, the sum and the quotient: under 3 units; results below the smallest normal float may vanish.
+    EXPECT_NEAR(sigmoid(x), expected, 3.0 * static_cast<double>(kUnit) * expected + 1.2e-38) << x;
+  }
+}
+
 TEST(LossMath, LossIsSymmetricInTheTwoLogitsToTheLastBit) {
   for (const auto& [a, b] : {std::pair{0.3F, -2.5F}, std::pair{17.0F, 16.0F}, std::pair{-9.0F, 33.0F}}) {
     EXPECT_EQ(ctcvr_loss(a, b, false), ctcvr_loss(b, a, false));
@@ -183,18 +194,17 @@ TEST_P(TwoTaskLoss, AnEmptyBatchHasNoLoss) {
   EXPECT_EQ(result.losses.ctcvr, 0.0);
 }
 
-TEST_P(TwoTaskLoss, ProbabilitiesAreSafeSigmoidsAndTheirProduct) {
-  const std::vector<float> logits{0.0F, -1.0F, 3.0F, 40.0F, -40.0F, 200.0F, -200.0F, 1e30F, -1e30F, 0.25F};
-  const auto rows = static_cast<std::int64_t>(logits.size() / 2);
-  std::vector<float> out(static_cast<std::size_t>(3 * rows), std::nanf(""));
-  predict_probabilities(*backend_, {logits.data(), rows, 2}, {out.data(), rows, 3});
-  for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r) {
-    for (std::size_t c = 0; c < 2; ++c) {
-      const double expected = 1.0 / (1.0 + std::exp(-static_cast<double>(logits[2 * r + c])));
-      // exp, the sum and the quotient: under 3 units; results below the smallest normal float may vanish.
-      EXPECT_NEAR(out[3 * r + c], expected, 3.0 * static_cast<double>(kUnit) * expected + 1.2e-38);
+TEST_P(TwoTaskLoss, PaddedRowsTakeNoPartAndHaveNoGradient) {
+  for (const std::int64_t impressions : {0, 1, 63, 64, 100, 999}) {
+    Impressions batch = random_impressions(impressions);
+    const Result expected = run(*backend_, batch);
+    for (int row = 0; row < 65; ++row) batch.add(std::nanf(""), INFINITY, true, row % 2 == 0);
+    const Result padded = run(*backend_, batch, {}, impressions);
+    EXPECT_EQ(padded.losses.ctr, expected.losses.ctr) << impressions;
+    EXPECT_EQ(padded.losses.ctcvr, expected.losses.ctcvr) << impressions;
+    for (std::size_t i = 0; i < padded.dlogits.size(); ++i) {
+      ASSERT_EQ(padded.dlogits[i], i < expected.dlogits.size() ? expected.dlogits[i] : 0.0F) << impressions << ' ' << i;
     }
-    EXPECT_EQ(out[3 * r + 2], out[3 * r] * out[3 * r + 1]);
   }
 }
 
@@ -203,9 +213,11 @@ TEST_P(TwoTaskLoss, RejectsShapesThatDisagree) {
   const std::vector<std::uint8_t> labels(4);
   TaskLosses losses;
   const MatrixView<float> good(values.data(), 4, 2), bad(values.data(), 3, 2);
-  EXPECT_THROW(two_task_loss(*backend_, {}, good, labels, labels, losses, bad), Error);
-  EXPECT_THROW(two_task_loss(*backend_, {}, bad, labels, labels, losses, bad), Error);
-  EXPECT_THROW(predict_probabilities(*backend_, good, good), Error);
+  EXPECT_THROW(two_task_loss(*backend_, {}, good, labels, labels, 4, &losses, bad), Error);
+  EXPECT_THROW(two_task_loss(*backend_, {}, bad, labels, labels, 3, &losses, bad), Error);
+  EXPECT_THROW(two_task_loss(*backend_, {}, good, labels, labels, 5, &losses, good), Error);
+  EXPECT_THROW(two_task_loss(*backend_, {}, good, labels, labels, -1, &losses, good), Error);
+  EXPECT_THROW(two_task_loss(*backend_, {}, good, labels, labels, 4, nullptr, good), Error);
 }
 
 TEST(TwoTaskLossThreads, TheNumberOfThreadsDoesNotChangeOneBit) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "kernels/error.hpp"
+#include "tests/reference/loss.hpp"
 #include "tests/reference/metrics.hpp"
 #include "tests/support/backends.hpp"
 #include "tests/support/on_backend.hpp"
@@ -149,7 +151,81 @@ TEST_P(Auc, RefusesNaNAndListsOfDifferentLength) {
   EXPECT_THROW((void)compute(scores, labels), Error);
 }
 
+class TaskMetricsOf : public testing::TestWithParam<BackendCase> {
+ protected:
+  std::array<TaskMetrics, 3> compute(const std::vector<float>& logits, const Labels& click, const Labels& conversion) {
+    const BackendMatrix on_logits(*backend, static_cast<std::int64_t>(click.size()), 2, 2, logits);
+    return task_metrics(*backend, on_logits.view(), upload(*backend, click).span(),
+                        upload(*backend, conversion).span());
+  }
+  std::unique_ptr<Backend> backend = GetParam().make();
+};
+
+TEST_P(TaskMetricsOf, EachTaskEqualTheReferenceOverItsOwnSpace) {
+  constexpr double kUnit = 0x1p-24;  // largest relative error of one float rounding
+  std::mt19937 random{5};
+  std::normal_distribution<float> logit(0.0F, 2.0F);
+  for (const std::size_t rows : {1U, 2U, 63U, 1000U, 20'001U}) {
+    std::vector<float> logits;
+    Labels click, conversion;
+    struct Expected {
+      Scores scores;
+      Labels labels;
+      double loss = 0, predicted = 0;
+      void add(double score, bool label, double row_loss) {
+        scores.push_back(static_cast<float>(score));
+        labels.push_back(label ? 1 : 0);
+        loss += row_loss;
+        predicted += score;
+      }
+    };
+    std::array<Expected, 3> expected;
+    const auto sigma = [](float x) { return 1.0 / (1.0 + std::exp(-static_cast<double>(x))); };
+    for (std::size_t r = 0; r < rows; ++r) {
+      const float a = std::round(4 * logit(random)) / 4, b = logit(random);  // a has ties
+      const bool y = random() % 3 == 0, z = random() % 2 == 0;               // also conversions without a click
+      logits.insert(logits.end(), {a, b});
+      click.push_back(y ? 1 : 0);
+      conversion.push_back(z ? 1 : 0);
+      const auto row = reference::two_task_loss(a, b, y, y && z);
+      expected[0].add(sigma(a), y, row.ctr);
+      if (y) expected[1].add(sigma(b), z, reference::two_task_loss(b, 0.0, z, false).ctr);
+      expected[2].add(sigma(a) * sigma(b), y && z, row.ctcvr);
+    }
+    const std::array<TaskMetrics, 3> actual = compute(logits, click, conversion);
+    for (std::size_t t = 0; t < 3; ++t) {
+      SCOPED_TRACE(testing::Message() << rows << " rows, task " << t);
+      const auto count = static_cast<std::int64_t>(expected[t].labels.size());
+      EXPECT_EQ(actual[t].count, count);
+      EXPECT_EQ(actual[t].positives, std::count(expected[t].labels.begin(), expected[t].labels.end(), 1));
+      // Losses are doubles: a few roundings a row. A score is a float of at most five roundings.
+      EXPECT_NEAR(actual[t].loss, expected[t].loss, 1e-14 * static_cast<double>(count + 1) * (expected[t].loss + 1));
+      EXPECT_NEAR(actual[t].predicted, expected[t].predicted, 5 * kUnit * expected[t].predicted);
+      const auto auc_of_doubles = reference::auc(expected[t].scores, expected[t].labels);
+      ASSERT_EQ(actual[t].auc.has_value(), auc_of_doubles.has_value());
+      // Scores that differ by rounding only may be ordered or tied differently, which few pairs of a row are.
+      if (auc_of_doubles) {
+        EXPECT_NEAR(*actual[t].auc, *auc_of_doubles, 1e-4);
+      }
+    }
+  }
+}
+
+TEST_P(TaskMetricsOf, NoImpressionsAreZeroAndHaveNoAuc) {
+  for (const TaskMetrics& task : compute({}, {}, {})) {
+    EXPECT_EQ(task.auc, std::nullopt);
+    EXPECT_EQ(task.count, 0);
+    EXPECT_EQ(task.loss, 0.0);
+  }
+}
+
+TEST_P(TaskMetricsOf, RejectsShapesThatDisagreeAndLogitsThatAreNotNumbers) {
+  EXPECT_THROW((void)compute({0, 0, 0, 0}, {1, 0}, {1}), Error);
+  EXPECT_THROW((void)compute({std::nanf(""), 0, 0, 0}, {1, 0}, {1, 0}), Error);
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, Auc, testing::ValuesIn(backends()), BackendName{});
+INSTANTIATE_TEST_SUITE_P(Backends, TaskMetricsOf, testing::ValuesIn(backends()), BackendName{});
 
 }  // namespace
 }  // namespace esmm::test

@@ -105,9 +105,10 @@ void expect_well_formed(const HostBatch& batch) {
       << "a common row without impressions";
   EXPECT_EQ(view.common_begin.back(), view.click.size());
   EXPECT_EQ(view.conversion.size(), view.click.size());
-  expect_well_formed(view.sample, view.impressions());
+  expect_well_formed(view.sample, view.rows());
   expect_well_formed(view.common, view.common_rows());
-  EXPECT_EQ(view.dense.rows, view.impressions());
+  EXPECT_EQ(view.impressions, view.rows());
+  EXPECT_EQ(view.dense.rows, view.rows());
   EXPECT_EQ(batch.dense.size(), static_cast<std::size_t>(view.dense.rows * view.dense.cols));
 }
 

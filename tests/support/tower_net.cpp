@@ -3,13 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <random>
 
 #include "kernels/cpu/cpu_backend.hpp"
 #include "tests/reference/towers.hpp"
+#include "tests/support/on_backend.hpp"
 
 namespace esmm::test {
 
@@ -28,30 +31,37 @@ std::vector<float> random_values(std::int64_t count, float low, float high, std:
   return values;
 }
 
-/// A matrix whose rows are followed by NaNs.
+/// A matrix in a backend's memory whose rows are followed by NaNs.
 class PaddedMatrix {
  public:
-  PaddedMatrix(std::int64_t rows, std::int64_t cols)
-      : rows_(rows), cols_(cols), values_(index(rows * (cols + kPadding)), std::numeric_limits<float>::quiet_NaN()) {}
-  PaddedMatrix(const std::vector<float>& dense, std::int64_t rows, std::int64_t cols) : PaddedMatrix(rows, cols) {
-    for (std::int64_t r = 0; r < rows; ++r) std::copy_n(dense.data() + r * cols, cols, view().row(r));
+  PaddedMatrix(Backend& backend, std::int64_t rows, std::int64_t cols)
+      : matrix_(backend, rows, cols, cols + kPadding, std::vector<float>(index(rows * (cols + kPadding)), kNan)) {}
+  [[nodiscard]] MatrixView<float> view() const { return matrix_.view(); }
+
+  void load(const std::vector<float>& dense) {
+    std::vector<float> values(index(matrix_.rows * matrix_.stride), kNan);
+    for (std::int64_t r = 0; r < matrix_.rows; ++r) {
+      std::copy_n(dense.data() + r * matrix_.cols, matrix_.cols, values.data() + r * matrix_.stride);
+    }
+    matrix_.buffer.copy_from_host(values);
   }
-  MatrixView<float> view() { return {values_.data(), rows_, cols_, cols_ + kPadding}; }
 
   /// The values without padding, which must be untouched.
-  std::vector<float> dense() {
+  [[nodiscard]] std::vector<float> dense() const {
+    const std::vector<float> values = download(matrix_.buffer);
     std::vector<float> result;
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      const float* row = view().row(r);
-      result.insert(result.end(), row, row + cols_);
-      for (std::int64_t c = cols_; c < cols_ + kPadding; ++c) EXPECT_TRUE(std::isnan(row[c])) << "padding was written";
+    for (std::int64_t r = 0; r < matrix_.rows; ++r) {
+      const float* row = values.data() + r * matrix_.stride;
+      result.insert(result.end(), row, row + matrix_.cols);
+      for (std::int64_t c = matrix_.cols; c < matrix_.stride; ++c) EXPECT_TRUE(std::isnan(row[c])) << "padding written";
     }
     return result;
   }
 
  private:
-  std::int64_t rows_, cols_;
-  std::vector<float> values_;
+  static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+  BackendMatrix matrix_;
 };
 
 template <class T>
@@ -120,41 +130,106 @@ TowerNet::TowerNet(TowerShape shape_, const std::vector<std::uint32_t>& group_si
   dlogits = random_values(impressions * kTowers, -1.0F, 1.0F, random);
 }
 
+namespace {
+
+/// A layer's activations, which a backend may keep as bfloat16.
+std::vector<float> download_layer(const TowerWorkspace& workspace, const Buffer<float>& buffer, std::int64_t size) {
+  std::vector<float> values = download(buffer);
+  if (workspace.bf16) {
+    std::vector<std::uint16_t> bits(index(size));
+    if (size > 0) std::memcpy(bits.data(), values.data(), bits.size() * sizeof(bits[0]));
+    for (std::size_t i = 0; i < bits.size(); ++i) values[i] = std::bit_cast<float>(std::uint32_t{bits[i]} << 16U);
+  }
+  return values;
+}
+
+void download_layers(const TowerShape& shape, std::int64_t impressions, const TowerWorkspace& workspace,
+                     TowerResults<float>& results) {
+  for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
+    const auto& layer = workspace.layers[l];
+    const std::int64_t width = shape.hidden[l], size = impressions * kTowers * width;
+    const auto layer_a = download_layer(workspace, layer.a, size);
+    const auto layer_z = shape.activation == Activation::prelu ? download_layer(workspace, layer.z, size) : layer_a;
+    for (std::size_t t = 0; t < kTowers; ++t) {
+      std::vector<float>&z = results.z[t].emplace_back(), &a = results.a[t].emplace_back();
+      for (std::int64_t i = 0; i < impressions * width; ++i) {
+        const std::int64_t at = i / width * kTowers * width + static_cast<std::int64_t>(t) * width + i % width;
+        a.push_back(layer_a[index(at)]);
+        z.push_back(layer_z[index(at)]);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+struct TowerRun::Memory {
+  Memory(Backend& backend, const TowerNet& net)
+      : parameters(backend.memory(), parameter_count(net.shape)),
+        gradients(upload(backend, std::vector<float>(net.parameters.size(), std::numeric_limits<float>::quiet_NaN()))),
+        common_begin(upload(backend, net.common_begin)),
+        common(backend, net.common_rows, net.shape.common_inputs),
+        sample(backend, net.impressions, net.shape.sample_inputs),
+        dlogits(backend, net.impressions, kTowers),
+        logits(backend, net.impressions, kTowers),
+        dcommon(backend, net.common_rows, net.shape.common_inputs),
+        dsample(backend, net.impressions, net.shape.sample_inputs) {}
+  [[nodiscard]] TowerInputs inputs() const { return {common.view(), sample.view(), common_begin.span()}; }
+
+  Buffer<float> parameters, gradients;
+  Buffer<std::uint32_t> common_begin;
+  PaddedMatrix common, sample, dlogits, logits, dcommon, dsample;
+};
+
+TowerRun::TowerRun(Backend& backend, const TowerNet& net, TowerWorkspace& workspace)
+    : backend_(backend), shape_(net.shape), workspace_(workspace), memory_(std::make_unique<Memory>(backend, net)) {
+  load(net);
+}
+TowerRun::~TowerRun() = default;
+
+void TowerRun::load(const TowerNet& net) {
+  memory_->parameters.copy_from_host(net.parameters);
+  memory_->common.load(net.common);
+  memory_->sample.load(net.sample);
+  memory_->dlogits.load(net.dlogits);
+}
+
+void TowerRun::forward(const Dropout& dropout) {
+  towers_forward(backend_, shape_, tower_views(shape_, std::span<const float>(memory_->parameters.span())),
+                 memory_->inputs(), dropout, workspace_, memory_->logits.view());
+}
+
+void TowerRun::backward(const Dropout& dropout) {
+  towers_backward(backend_, shape_, tower_views(shape_, std::span<const float>(memory_->parameters.span())),
+                  memory_->inputs(), dropout, memory_->dlogits.view(), workspace_,
+                  tower_views(shape_, memory_->gradients.span()), memory_->dcommon.view(), memory_->dsample.view());
+}
+
+std::vector<float> TowerRun::logits() const {
+  return memory_->logits.dense();
+}
+
+TowerResults<float> TowerRun::results() const {
+  TowerResults<float> results;
+  results.bf16 = workspace_.bf16;
+  results.gradients = download(memory_->gradients);
+  results.logits = memory_->logits.dense();
+  results.dcommon = memory_->dcommon.dense();
+  results.dsample = memory_->dsample.dense();
+  download_layers(shape_, memory_->sample.view().rows, workspace_, results);
+  return results;
+}
+
 TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout) {
   TowerWorkspace workspace(backend.memory());
   return run(backend, net, dropout, workspace);
 }
 
 TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout, TowerWorkspace& workspace) {
-  const TowerShape& shape = net.shape;
-  PaddedMatrix common(net.common, net.common_rows, shape.common_inputs);
-  PaddedMatrix sample(net.sample, net.impressions, shape.sample_inputs);
-  PaddedMatrix logits(net.impressions, kTowers), dlogits(net.dlogits, net.impressions, kTowers);
-  PaddedMatrix dcommon(net.common_rows, shape.common_inputs), dsample(net.impressions, shape.sample_inputs);
-  const auto parameters = tower_views(shape, std::span<const float>(net.parameters));
-  const TowerInputs inputs{common.view(), sample.view(), net.common_begin};
-  TowerResults<float> results;
-  results.gradients.assign(net.parameters.size(), std::numeric_limits<float>::quiet_NaN());
-
-  towers_forward(backend, shape, parameters, inputs, dropout, workspace, logits.view());
-  towers_backward(backend, shape, parameters, inputs, dropout, dlogits.view(), workspace,
-                  tower_views(shape, std::span(results.gradients)), dcommon.view(), dsample.view());
-  results.logits = logits.dense();
-  results.dcommon = dcommon.dense();
-  results.dsample = dsample.dense();
-  for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
-    const auto& layer = workspace.layers[l];
-    const std::int64_t width = shape.hidden[l];
-    for (std::size_t t = 0; t < kTowers; ++t) {
-      std::vector<float>&z = results.z[t].emplace_back(), &a = results.a[t].emplace_back();
-      for (std::int64_t i = 0; i < net.impressions * width; ++i) {
-        const std::int64_t at = i / width * kTowers * width + static_cast<std::int64_t>(t) * width + i % width;
-        a.push_back(layer.a.data()[at]);
-        z.push_back(shape.activation == Activation::prelu ? layer.z.data()[at] : a.back());
-      }
-    }
-  }
-  return results;
+  TowerRun run(backend, net, workspace);
+  run.forward(dropout);
+  run.backward(dropout);
+  return run.results();
 }
 
 namespace {
@@ -276,17 +351,29 @@ TowerResults<double> magnitude_run(const TowerNet& net, const TowerResults<float
   return run_in_double(net, observed, dropout_active, true);
 }
 
-double forward_bound(const TowerShape& shape) {
+namespace {
+
+// bfloat16 has 8 bits of precision. The factor covers products of (1 + roundings).
+double bf16_bound(std::size_t roundings) {
+  return 1.1 * static_cast<double>(roundings) * 0x1p-8;
+}
+
+}  // namespace
+
+double forward_bound(const TowerShape& shape, bool bf16) {
   // Per layer: one rounding per product and sum, then bias, common half, slope, dropout factor and its own rounding.
   std::int64_t roundings = shape.common_inputs + shape.sample_inputs + 5;
   for (const std::int64_t width : shape.hidden) roundings += width + 5;
-  return 1.01 * static_cast<double>(roundings) * 0x1p-24;
+  // To bfloat16: each hidden layer's inputs and weights, and the last one's activations.
+  return 1.01 * static_cast<double>(roundings) * 0x1p-24 + (bf16 ? bf16_bound(2 * shape.hidden.size() + 1) : 0.0);
 }
 
-double backward_bound(const TowerNet& net) {
+double backward_bound(const TowerNet& net, bool bf16) {
   // Forward's roundings, as many again on the way back, and a sum over all impressions.
-  return 2.0 * forward_bound(net.shape) +
-         1.01 * static_cast<double>(net.impressions + 2 * net.shape.hidden.front()) * 0x1p-24;
+  const double fp32 = 2.0 * forward_bound(net.shape, false) +
+                      1.01 * static_cast<double>(net.impressions + 2 * net.shape.hidden.front()) * 0x1p-24;
+  // To bfloat16: forward's, then each hidden layer's dz and weights, and the sum over a common row's impressions.
+  return fp32 + (bf16 ? bf16_bound(2 * net.shape.hidden.size() + 1 + 2 * net.shape.hidden.size() + 1) : 0.0);
 }
 
 }  // namespace esmm::test

@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -35,10 +36,31 @@ struct TowerResults {
   std::vector<T> dcommon;                                 // [U, Ic]
   std::vector<T> dsample;                                 // [B, Is]
   std::array<std::vector<std::vector<T>>, kTowers> z, a;  // [tower][hidden layer] [B, H]; z is a for ReLU
+  bool bf16 = false;                                      // products of bfloat16, activations kept as bfloat16
 };
 
-/// Forward and backward. Inputs and outputs have padded rows; the padding is checked to be neither read nor written,
-/// and every output to be overwritten.
+/// A net's parameters, batch and results in a backend's memory. Inputs and outputs have padded rows; the padding is
+/// checked to be neither read nor written, and every output to be overwritten.
+class TowerRun {
+ public:
+  TowerRun(Backend& backend, const TowerNet& net, TowerWorkspace& workspace);
+  ~TowerRun();
+  /// Takes the values of a net of the same shape and groups.
+  void load(const TowerNet& net);
+  void forward(const Dropout& dropout);
+  void backward(const Dropout& dropout);
+  [[nodiscard]] std::vector<float> logits() const;
+  [[nodiscard]] TowerResults<float> results() const;
+
+ private:
+  struct Memory;
+  Backend& backend_;
+  TowerShape shape_;
+  TowerWorkspace& workspace_;
+  std::unique_ptr<Memory> memory_;
+};
+
+/// Forward and backward.
 [[nodiscard]] TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout = {});
 [[nodiscard]] TowerResults<float> run(Backend& backend, const TowerNet& net, const Dropout& dropout,
                                       TowerWorkspace& workspace);
@@ -52,8 +74,8 @@ struct TowerResults {
 [[nodiscard]] TowerResults<double> magnitude_run(const TowerNet& net, const TowerResults<float>& observed,
                                                  bool dropout_active);
 
-/// Error bound of a float result over its magnitude: rounding unit × roundings on the longest path (Higham 2002, §3.1).
-[[nodiscard]] double forward_bound(const TowerShape& shape);
-[[nodiscard]] double backward_bound(const TowerNet& net);
+/// Error bound of a result over its magnitude: rounding unit × roundings on the longest path (Higham 2002, §3.1).
+[[nodiscard]] double forward_bound(const TowerShape& shape, bool bf16);
+[[nodiscard]] double backward_bound(const TowerNet& net, bool bf16);
 
 }  // namespace esmm::test
