@@ -227,8 +227,10 @@ TEST_P(Towers, TheFactoredFirstLayerEqualsJoiningTheCommonRowIntoEveryImpression
     return std::vector<double>(values.begin(), values.end());
   };
   // Both are within the bound of the exact result, hence within twice the bound of each other.
-  expect_close(one.logits, doubled(other.logits), magnitude.logits, 2 * forward_bound(factored.shape, one.bf16), "logit");
-  expect_close(one.gradients, doubled(other.gradients), magnitude.gradients, 2 * backward_bound(factored, one.bf16), "gradient");
+  expect_close(one.logits, doubled(other.logits), magnitude.logits, 2 * forward_bound(factored.shape, one.bf16),
+               "logit");
+  expect_close(one.gradients, doubled(other.gradients), magnitude.gradients, 2 * backward_bound(factored, one.bf16),
+               "gradient");
   std::vector<double> dcommon(factored.common.size(), 0.0);
   for (std::size_t r = 0; r < user.size(); ++r) {
     for (std::size_t k = 0; k < 6; ++k) dcommon[6 * user[r] + k] += static_cast<double>(other.dsample[15 * r + k]);

@@ -39,8 +39,12 @@ Blas::Blas(CommandQueue& queue, DeviceMemory& /*memory*/)
     : implementation_(std::make_unique<Implementation>(Implementation{queue})) {}
 Blas::~Blas() = default;
 
-void Blas::multiply(const Product<float>& product) { implementation_->multiply(product); }
-void Blas::multiply(const Product<__nv_bfloat16>& product) { implementation_->multiply(product); }
+void Blas::multiply(const Product<float>& product) {
+  implementation_->multiply(product);
+}
+void Blas::multiply(const Product<__nv_bfloat16>& product) {
+  implementation_->multiply(product);
+}
 void Blas::multiply(const ProductPair<float>& pair) {
   for (const auto& product : pair) implementation_->multiply(product);
 }
