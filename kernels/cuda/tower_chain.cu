@@ -32,8 +32,7 @@ std::int64_t unit_groups(std::int64_t rows, std::int64_t width) {
   return items;
 }
 
-// ---- forward
-// ---------------------------------------------------------------------------------------------------------
+// ---- forward ----
 
 template <class T>
 struct ForwardLayer {
@@ -87,8 +86,7 @@ __global__ void forward_logits(MatrixView<const T> a, OutputLayer output, Matrix
   }
 }
 
-// ---- backward
-// --------------------------------------------------------------------------------------------------------
+// ---- backward ----
 
 template <class T>
 struct BackwardLayer {

@@ -5,8 +5,7 @@
 
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
-// ---- packed weights
-// --------------------------------------------------------------------------------------------------
+// ---- packed weights ----
 
 template <class T>
 PackedWeights<T>::PackedWeights(const TowerPass& pass) {
@@ -56,8 +55,7 @@ void PackedWeights<T>::pack(CommandQueue& queue) const {
 template class PackedWeights<float>;
 template class PackedWeights<__nv_bfloat16>;
 
-// ---- passes
-// ----------------------------------------------------------------------------------------------------------
+// ---- passes ----
 
 namespace {
 
@@ -112,11 +110,11 @@ void backward_pass(CommandQueue& queue, const TowerPass& pass, const TowerGradie
   weight_gradients<T>(queue, all_weight_gradients<T>(pass, gradients.parameters), slices);
 }
 
-std::int64_t most_shared_bytes() {
+std::size_t most_shared_bytes() {
   int device = 0, bytes = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
   check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "cudaDeviceGetAttribute");
-  return bytes;
+  return static_cast<std::size_t>(bytes);
 }
 
 }  // namespace
@@ -126,7 +124,7 @@ TowerFused::TowerFused(CommandQueue& queue, DeviceMemory& memory, Precision prec
 
 bool TowerFused::fits(const TowerShape& shape) const {
   if (shape.hidden.size() > static_cast<std::size_t>(kMostFusedLayers)) return false;
-  const std::int64_t bytes =
+  const std::size_t bytes =
       precision_ == Precision::bf16
           ? std::max(forward_shared_bytes<__nv_bfloat16>(shape), backward_shared_bytes<__nv_bfloat16>(shape))
           : std::max(forward_shared_bytes<float>(shape), backward_shared_bytes<float>(shape));

@@ -19,8 +19,8 @@ class TowerFused {
  private:
   CommandQueue& queue_;
   Precision precision_;
-  std::int64_t shared_limit_;
-  Buffer<float> slices_;  // weight gradients, summed over each slice of impressions
+  std::size_t shared_limit_;  // of a block
+  Buffer<float> slices_;      // weight gradients, summed over each slice of impressions
 };
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE

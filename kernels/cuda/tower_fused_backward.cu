@@ -15,7 +15,7 @@ template <class T>
 struct BackwardMemory {
   __device__ explicit BackwardMemory(const TileBuffers& buffers_) : buffers(buffers_) {
     ring = behind_tile_buffers<T>(buffers);
-    result = reinterpret_cast<float*>(ring + kRingElements<T>);
+    result = reinterpret_cast<float*>(ring);
   }
   [[nodiscard]] __device__ T* dz(int layer) const { return tile_buffer<T>(buffers, layer % 2); }
   [[nodiscard]] __device__ int stride(int layer) const {
@@ -27,7 +27,7 @@ struct BackwardMemory {
   }
 
   const TileBuffers& buffers;  // [64, stride] of dz
-  T* ring;                     // weights
+  T* ring;                     // weights, then
   float* result;               // [64, kResultStride]
 };
 
@@ -183,7 +183,7 @@ __device__ void add_slices(const BackwardStrip<T>& strip, const BackwardMemory<T
 }
 
 template <class T>
-__global__ void __launch_bounds__(kTileThreads) fused_backward_kernel(FusedBackward<T> p) {
+__global__ void __launch_bounds__(kTileThreads, 2) fused_backward_kernel(FusedBackward<T> p) {
   const BackwardMemory<T> memory(p.buffers);
   const int tower = static_cast<int>(blockIdx.x % kTowers);
   for (int l = p.layers - 1; l >= 0; --l) {
@@ -194,7 +194,7 @@ __global__ void __launch_bounds__(kTileThreads) fused_backward_kernel(FusedBackw
         const PackedWeight<T>& weight = p.layer[l + 1].back[tower];
         with_columns(columns, [&]<int G>() {
           multiply_strip<T, G>(memory.dz(l + 1), memory.stride(l + 1), static_cast<int>(weight.depth),
-                               weight.data + first, weight.columns, memory.ring, memory.result);
+                               weight.data + first, weight.columns, memory.ring);
         });
       }
       const BackwardStrip<T> strip{p, p.layer[l], l, tower, blockIdx.x / kTowers, first, columns};
@@ -222,13 +222,12 @@ TileBuffers backward_buffers(const TowerShape& shape) {
 }  // namespace
 
 template <class T>
-std::int64_t backward_shared_bytes(const TowerShape& shape) {
+std::size_t backward_shared_bytes(const TowerShape& shape) {
   const TileBuffers buffers = backward_buffers<T>(shape);
-  const std::int64_t elements = kTileRows * (buffers.stride[0] + buffers.stride[1]) + kRingElements<T>;
-  return elements * static_cast<std::int64_t>(sizeof(T)) + kResultFloats * std::int64_t{4};
+  return static_cast<std::size_t>(kTileRows * (buffers.stride[0] + buffers.stride[1])) * sizeof(T) + kRingBytes<T>;
 }
-template std::int64_t backward_shared_bytes<float>(const TowerShape&);
-template std::int64_t backward_shared_bytes<__nv_bfloat16>(const TowerShape&);
+template std::size_t backward_shared_bytes<float>(const TowerShape&);
+template std::size_t backward_shared_bytes<__nv_bfloat16>(const TowerShape&);
 
 template <class T>
 void fused_backward(CommandQueue& queue, const TowerPass& pass, const PackedWeights<T>& weights,
@@ -257,8 +256,8 @@ void fused_backward(CommandQueue& queue, const TowerPass& pass, const PackedWeig
   p.output_weight_column = columns.output_weight();
   p.output_bias_column = columns.output_bias();
   p.buffers = backward_buffers<T>(pass.shape);
-  const auto shared_bytes = static_cast<std::size_t>(backward_shared_bytes<T>(pass.shape));
-  queue.launch<fused_backward_kernel<T>>({pass.tiles() * kTowers, kTileThreads, shared_bytes}, p);
+  queue.launch<fused_backward_kernel<T>>({pass.tiles() * kTowers, kTileThreads, backward_shared_bytes<T>(pass.shape)},
+                                         p);
 }
 template void fused_backward(CommandQueue&, const TowerPass&, const PackedWeights<float>&, MatrixView<const float>);
 template void fused_backward(CommandQueue&, const TowerPass&, const PackedWeights<__nv_bfloat16>&,

@@ -12,8 +12,8 @@ template <class T>
 struct ForwardMemory {
   __device__ explicit ForwardMemory(const TileBuffers& buffers_) : buffers(buffers_) {
     ring = behind_tile_buffers<T>(buffers);
-    result = reinterpret_cast<float*>(ring + kRingElements<T>);
-    user = reinterpret_cast<std::uint32_t*>(result + kResultFloats);
+    result = reinterpret_cast<float*>(ring);
+    user = reinterpret_cast<std::uint32_t*>(reinterpret_cast<unsigned char*>(ring) + kRingBytes<T>);
   }
   [[nodiscard]] __device__ T* activations(int layer) const { return tile_buffer<T>(buffers, layer % 2); }
   [[nodiscard]] __device__ int stride(int layer) const {
@@ -21,7 +21,7 @@ struct ForwardMemory {
   }
 
   const TileBuffers& buffers;  // [64, stride] of activations
-  T* ring;                     // weights
+  T* ring;                     // weights, then
   float* result;               // [64, kResultStride]
   std::uint32_t* user;         // [64]
 };
@@ -108,8 +108,12 @@ __device__ void forward_logit(const FusedForward<T>& p, const TileOfTower& at, c
   if (part == 0 && row < p.logits.rows) p.logits(row, at.tower) = sum + p.output.bias[at.tower][0];
 }
 
+/// Blocks of a multiprocessor that the registers must allow: as many as the shared memory does.
 template <class T>
-__global__ void __launch_bounds__(kTileThreads) fused_forward_kernel(FusedForward<T> p) {
+inline constexpr unsigned kForwardBlocks = std::is_same_v<T, float> ? 1 : 2;
+
+template <class T>
+__global__ void __launch_bounds__(kTileThreads, kForwardBlocks<T>) fused_forward_kernel(FusedForward<T> p) {
   const TileOfTower at;
   const ForwardMemory<T> memory(p.buffers);
   load_sample(p, at, memory);
@@ -120,7 +124,7 @@ __global__ void __launch_bounds__(kTileThreads) fused_forward_kernel(FusedForwar
       const int columns = static_cast<int>(weight.columns - first < kStrip ? weight.columns - first : kStrip);
       with_columns(columns, [&]<int G>() {
         multiply_strip<T, G>(memory.activations(l), memory.stride(l), static_cast<int>(weight.depth),
-                             weight.data + first, weight.columns, memory.ring, memory.result);
+                             weight.data + first, weight.columns, memory.ring);
       });
       forward_strip(p, l, at, first, columns, memory);
     }
@@ -143,13 +147,13 @@ TileBuffers forward_buffers(const TowerShape& shape) {
 }  // namespace
 
 template <class T>
-std::int64_t forward_shared_bytes(const TowerShape& shape) {
+std::size_t forward_shared_bytes(const TowerShape& shape) {
   const TileBuffers buffers = forward_buffers<T>(shape);
-  const std::int64_t elements = kTileRows * (buffers.stride[0] + buffers.stride[1]) + kRingElements<T>;
-  return elements * static_cast<std::int64_t>(sizeof(T)) + (kResultFloats + kTileRows) * std::int64_t{4};
+  return static_cast<std::size_t>(kTileRows * (buffers.stride[0] + buffers.stride[1])) * sizeof(T) + kRingBytes<T> +
+         kTileRows * sizeof(std::uint32_t);
 }
-template std::int64_t forward_shared_bytes<float>(const TowerShape&);
-template std::int64_t forward_shared_bytes<__nv_bfloat16>(const TowerShape&);
+template std::size_t forward_shared_bytes<float>(const TowerShape&);
+template std::size_t forward_shared_bytes<__nv_bfloat16>(const TowerShape&);
 
 template <class T>
 void fused_forward(CommandQueue& queue, const TowerPass& pass, const PackedWeights<T>& weights,
@@ -175,8 +179,7 @@ void fused_forward(CommandQueue& queue, const TowerPass& pass, const PackedWeigh
   p.output = output_layer(pass);
   p.logits = logits;
   p.buffers = forward_buffers<T>(pass.shape);
-  const auto shared_bytes = static_cast<std::size_t>(forward_shared_bytes<T>(pass.shape));
-  queue.launch<fused_forward_kernel<T>>({pass.tiles() * kTowers, kTileThreads, shared_bytes}, p);
+  queue.launch<fused_forward_kernel<T>>({pass.tiles() * kTowers, kTileThreads, forward_shared_bytes<T>(pass.shape)}, p);
 }
 template void fused_forward(CommandQueue&, const TowerPass&, const PackedWeights<float>&, MatrixView<float>);
 template void fused_forward(CommandQueue&, const TowerPass&, const PackedWeights<__nv_bfloat16>&, MatrixView<float>);

@@ -78,7 +78,7 @@ struct FusedForward {
   TileBuffers buffers;
 };
 template <class T>
-[[nodiscard]] std::int64_t forward_shared_bytes(const TowerShape& shape);
+[[nodiscard]] std::size_t forward_shared_bytes(const TowerShape& shape);
 template <class T>
 void fused_forward(CommandQueue& queue, const TowerPass& pass, const PackedWeights<T>& weights,
                    MatrixView<float> logits);
@@ -106,7 +106,7 @@ struct FusedBackward {
   TileBuffers buffers;
 };
 template <class T>
-[[nodiscard]] std::int64_t backward_shared_bytes(const TowerShape& shape);
+[[nodiscard]] std::size_t backward_shared_bytes(const TowerShape& shape);
 template <class T>
 void fused_backward(CommandQueue& queue, const TowerPass& pass, const PackedWeights<T>& weights,
                     MatrixView<const float> dlogits);

@@ -17,8 +17,13 @@ __device__ inline void copy_either(const EitherMatrix<T>& from, std::int64_t row
   }
 }
 
-// ---- rows times a weight
-// ---------------------------------------------------------------------------------------------
+/// Shared memory of both operands' rings and, in their place, the result.
+template <class T>
+std::size_t two_rings(std::int64_t left_elements) {
+  return std::max(static_cast<std::size_t>(left_elements + kRingElements<T>) * sizeof(T), kResultBytes);
+}
+
+// ---- rows times a weight ----
 
 constexpr int kMostProducts = 2;  // of one launch
 template <class T>
@@ -34,7 +39,7 @@ inline constexpr std::int64_t kRowsElements = kStages* kTileRows* kRowsStride<T>
 
 template <class T, int G>
 __device__ void multiply_rows_strip(const RowsTimesWeight<T>& product, std::int64_t first_row,
-                                    std::int64_t first_column, T* left, T* right, float* result) {
+                                    std::int64_t first_column, T* left, T* right) {
   constexpr int kDepth = Tile<T>::kDepth, kRows = static_cast<int>(kTileRows);
   constexpr int kLeftStage = kRows * kRowsStride<T>, kRightStage = kDepth * kRingStride<T>;
   const PackedWeight<T>& weight = product.weight;
@@ -50,8 +55,7 @@ __device__ void multiply_rows_strip(const RowsTimesWeight<T>& product, std::int6
       [&](int stage, int) {
         sums.template step<false>(left + stage * kLeftStage, kRowsStride<T>, right + stage * kRightStage);
       });
-  sums.store(result);
-  __syncthreads();
+  share(sums, left);
 }
 
 /// Copies the block's result to where it lies within `out`.
@@ -65,7 +69,7 @@ __device__ inline void store_result(const float* result, int columns, MatrixView
 }
 
 template <class T>
-__global__ void __launch_bounds__(kTileThreads) multiply_rows_kernel(RowProducts<T> products) {
+__global__ void __launch_bounds__(kTileThreads, 2) multiply_rows_kernel(RowProducts<T> products) {
   int which = products.count - 1;
   while (blockIdx.x < products.product[which].first_block) --which;
   const RowsTimesWeight<T>& product = products.product[which];
@@ -75,14 +79,11 @@ __global__ void __launch_bounds__(kTileThreads) multiply_rows_kernel(RowProducts
   const int columns = static_cast<int>(left < kStrip ? left : kStrip);
   auto* rows = shared_memory<T>();
   T* ring = rows + kRowsElements<T>;
-  auto* result = reinterpret_cast<float*>(ring + kRingElements<T>);
-  with_columns(columns,
-               [&]<int G>() { multiply_rows_strip<T, G>(product, first_row, first_column, rows, ring, result); });
-  store_result(result, columns, product.out, first_row, first_column);
+  with_columns(columns, [&]<int G>() { multiply_rows_strip<T, G>(product, first_row, first_column, rows, ring); });
+  store_result(shared_memory<float>(), columns, product.out, first_row, first_column);
 }
 
-// ---- weight gradients
-// ------------------------------------------------------------------------------------------------
+// ---- weight gradients ----
 
 constexpr int kMostGradients = 2 * kMostFusedLayers;
 constexpr int kBlockInputs = 64;  // rows of a gradient that one block computes
@@ -115,8 +116,7 @@ __device__ inline GradientBlock gradient_block(const WeightGradient<T>& gradient
 }
 
 template <class T, int G>
-__device__ void multiply_slice(const WeightGradient<T>& gradient, const GradientBlock& block, T* left, T* right,
-                               float* result) {
+__device__ void multiply_slice(const WeightGradient<T>& gradient, const GradientBlock& block, T* left, T* right) {
   constexpr int kDepth = Tile<T>::kDepth;
   constexpr int kLeftStage = kDepth * kInputStride<T>, kRightStage = kDepth * kRingStride<T>;
   const std::int64_t first = block.slice * gradient.slice_rows, behind = gradient.dz.rows() - first;
@@ -133,23 +133,22 @@ __device__ void multiply_slice(const WeightGradient<T>& gradient, const Gradient
       [&](int stage, int) {
         sums.template step<true>(left + stage * kLeftStage, kInputStride<T>, right + stage * kRightStage);
       });
-  sums.store(result);
-  __syncthreads();
+  share(sums, left);
 }
 
 template <class T>
-__global__ void __launch_bounds__(kTileThreads) weight_gradients_kernel(Gradients<T> gradients) {
+__global__ void __launch_bounds__(kTileThreads, 2) weight_gradients_kernel(Gradients<T> gradients) {
   int which = gradients.count - 1;
   while (blockIdx.x < gradients.gradient[which].first_block) --which;
   const WeightGradient<T>& gradient = gradients.gradient[which];
   const GradientBlock block = gradient_block(gradient, blockIdx.x - gradient.first_block);
   auto* inputs = shared_memory<T>();
   T* ring = inputs + kInputElements<T>;
-  auto* result = reinterpret_cast<float*>(ring + kRingElements<T>);
-  with_columns(block.columns, [&]<int G>() { multiply_slice<T, G>(gradient, block, inputs, ring, result); });
+  with_columns(block.columns, [&]<int G>() { multiply_slice<T, G>(gradient, block, inputs, ring); });
   const std::int64_t size = gradient.out.rows * gradient.out.cols;
-  store_result(result, block.columns, {gradient.sums + block.slice * size, gradient.out.rows, gradient.out.cols},
-               block.first_input, block.first_unit);
+  store_result(shared_memory<float>(), block.columns,
+               {gradient.sums + block.slice * size, gradient.out.rows, gradient.out.cols}, block.first_input,
+               block.first_unit);
 }
 
 /// Adds the slices in order.
@@ -180,11 +179,7 @@ void multiply_rows(CommandQueue& queue, std::vector<RowsTimesWeight<T>> products
     blocks += pieces(product.out.rows, kTileRows) * pieces(product.out.cols, kStrip);
     launched.product[launched.count++] = product;
   }
-  const std::int64_t elements = kRowsElements<T> + kRingElements<T>;
-  queue.launch<multiply_rows_kernel<T>>(
-      {blocks, kTileThreads,
-       static_cast<std::size_t>(elements) * sizeof(T) + static_cast<std::size_t>(kResultFloats) * sizeof(float)},
-      launched);
+  queue.launch<multiply_rows_kernel<T>>({blocks, kTileThreads, two_rings<T>(kRowsElements<T>)}, launched);
 }
 template void multiply_rows(CommandQueue&, std::vector<RowsTimesWeight<float>>);
 template void multiply_rows(CommandQueue&, std::vector<RowsTimesWeight<__nv_bfloat16>>);
@@ -211,11 +206,7 @@ void weight_gradients(CommandQueue& queue, std::vector<WeightGradient<T>> gradie
     gradient.sums = slices.data() + floats;
     floats += gradient.slices * gradient.out.rows * gradient.out.cols;
   }
-  const std::int64_t elements = kInputElements<T> + kRingElements<T>;
-  queue.launch<weight_gradients_kernel<T>>(
-      {blocks, kTileThreads,
-       static_cast<std::size_t>(elements) * sizeof(T) + static_cast<std::size_t>(kResultFloats) * sizeof(float)},
-      launched);
+  queue.launch<weight_gradients_kernel<T>>({blocks, kTileThreads, two_rings<T>(kInputElements<T>)}, launched);
   queue.launch<add_slices_kernel<T>>(thread_per_item(launched.items), launched);
 }
 template void weight_gradients(CommandQueue&, std::vector<WeightGradient<float>>, Buffer<float>&);

@@ -6,8 +6,7 @@ namespace esmm::ESMM_DEVICE_NAMESPACE {
 
 namespace {
 
-// ---- column sums
-// -----------------------------------------------------------------------------------------------------
+// ---- column sums ----
 
 /// Destinations of a range of columns of the tiles' partial sums.
 struct Segment {
@@ -42,8 +41,7 @@ __global__ void sum_tiles_kernel(MatrixView<const float> partial, Segments segme
   }
 }
 
-// ---- impressions of common rows
-// --------------------------------------------------------------------------------------
+// ---- impressions of common rows ----
 
 __global__ void find_users_kernel(const std::uint32_t* common_begin, std::int64_t common_rows, std::int64_t impressions,
                                   std::uint32_t* user) {
@@ -69,8 +67,7 @@ __global__ void join_users_kernel(UserSums users) {
   }
 }
 
-// ---- copies
-// ----------------------------------------------------------------------------------------------------------
+// ---- copies ----
 
 template <class T>
 struct PackedMatrices {

@@ -1,4 +1,7 @@
 #pragma once
+#include <algorithm>
+#include <type_traits>
+
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/tower_pass.hpp"
 
@@ -13,6 +16,7 @@ inline constexpr int kStripMultiple = 32;  // its columns are a multiple of
 inline constexpr int kStages = 3;          // of the ring: two arrive while one is multiplied
 inline constexpr int kResultStride = kStrip + 4;
 inline constexpr std::int64_t kResultFloats = kTileRows * kResultStride;  // [64, 128] in shared memory
+inline constexpr std::size_t kResultBytes = kResultFloats * sizeof(float);
 
 /// kDepth: of one step. kSkew: elements that keep rows of one column in different banks.
 template <class T>
@@ -29,6 +33,10 @@ template <class T>
 inline constexpr int kRingStride = kStrip + Tile<T>::kSkew;
 template <class T>
 inline constexpr std::int64_t kRingElements = kStages* Tile<T>::kDepth* kRingStride<T>;  // of the right operand
+/// Shared memory for the ring of the right operand and, in its place, the result.
+template <class T>
+inline constexpr std::size_t kRingBytes = std::max(static_cast<std::size_t>(kRingElements<T>) * sizeof(T),
+                                                   kResultBytes);
 template <class T>
 [[nodiscard]] inline std::int64_t padded_depth(std::int64_t size) {
   return round_up(size, Tile<T>::kDepth);
@@ -176,11 +184,21 @@ __device__ inline void copy_whole_block(const T* from, std::int64_t from_stride,
   }
 }
 
+/// Puts a block's sums where its ring was, for all threads to read.
+template <class T, int G>
+__device__ inline float* share(const Sums<T, G>& sums, void* ring) {
+  __syncthreads();
+  auto* result = static_cast<float*>(ring);
+  sums.store(result);
+  __syncthreads();
+  return result;
+}
+
 /// result [64, 32·G] = a [64, depth] · weight [depth, 32·G]: `a` lies in shared memory, the weight is packed in global
-/// memory. Complete when it returns.
+/// memory. The result lies where the ring was.
 template <class T, int G>
 __device__ inline void multiply_strip(const T* a, int a_stride, int depth, const T* weight, std::int64_t weight_stride,
-                                      T* ring, float* result) {
+                                      T* ring) {
   constexpr int kDepth = Tile<T>::kDepth, kStage = kDepth * kRingStride<T>;
   Sums<T, G> sums;
   for_each_step(
@@ -190,8 +208,7 @@ __device__ inline void multiply_strip(const T* a, int a_stride, int depth, const
                                             ring + stage * kStage, kRingStride<T>);
       },
       [&](int stage, int step) { sums.template step<false>(a + step * kDepth, a_stride, ring + stage * kStage); });
-  sums.store(result);
-  __syncthreads();
+  share(sums, ring);
 }
 
 /// Calls function.template operator()<G>() for a strip of 32·G columns.
