@@ -74,11 +74,10 @@ TrainingState parse(const Metadata& metadata, const std::string& path) {
   return s;
 }
 
-template <class T>
-std::vector<T> read_vector(const SafetensorsFile& file, const std::string& name) {
+std::vector<float> read_floats(const SafetensorsFile& file, const std::string& name) {
   const std::span<const std::byte> bytes = file.bytes(name);
-  std::vector<T> values(bytes.size() / sizeof(T));
-  if (!values.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
+  std::vector<float> values(bytes.size() / sizeof(float));
+  if (!values.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
   return values;
 }
 
@@ -88,20 +87,28 @@ void save_checkpoint(const std::string& path, const TrainingState& state, const 
                      const ModelOptimizer& optimizer, const MetricsCollector& progressive) {
   std::vector<StridedTensor> tensors = parameters.tensors();
   for (StridedTensor& tensor : optimizer.tensors()) tensors.push_back(std::move(tensor));
-  const auto seen = static_cast<std::int64_t>(progressive.labels().size());
-  tensors.push_back({"progressive.logits", progressive.logits().data(), seen, kTowers, kTowers, {seen, kTowers}});
-  const TensorView labels{"U8", {seen}, std::as_bytes(std::span(progressive.labels()))};
-  save_safetensors(path, tensors, {{"progressive.labels", labels}}, describe(state));
+  tensors.push_back(progressive.logits("progressive.logits"));
+  const std::vector<std::uint8_t> labels = progressive.download_labels();
+  const TensorView view{"U8", {progressive.size()}, std::as_bytes(std::span(labels))};
+  save_safetensors(path, tensors, {{"progressive.labels", view}}, describe(state));
+}
+
+TrainingState load_state(const std::string& path) {
+  return parse(SafetensorsFile(path).metadata(), path);
 }
 
 TrainingState load_checkpoint(const std::string& path, Parameters& parameters, ModelOptimizer& optimizer,
                               MetricsCollector& progressive) {
   const SafetensorsFile file(path);
   const TrainingState state = parse(file.metadata(), path);
+  const std::size_t seen = file.bytes("progressive.labels").size();
+  if (static_cast<std::int64_t>(seen) > progressive.capacity()) {
+    throw data_error("{}: has seen {} impressions in one epoch, and the dataset holds {}. Restore the data.", path,
+                     seen, progressive.capacity());
+  }
   parameters.load(file);
   optimizer.load(file);
-  progressive.restore(read_vector<float>(file, "progressive.logits"),
-                      read_vector<std::uint8_t>(file, "progressive.labels"));
+  progressive.restore(file, "progressive.logits", "progressive.labels");
   return state;
 }
 
@@ -129,8 +136,8 @@ std::vector<DenseInput> load_normalisation(const std::string& path) {
   const SafetensorsFile file(path);
   std::vector<DenseInput> inputs;
   if (!file.has("dense.mean")) return inputs;
-  const std::vector<float> mean = read_vector<float>(file, "dense.mean");
-  const std::vector<float> inverse = read_vector<float>(file, "dense.inverse_std");
+  const std::vector<float> mean = read_floats(file, "dense.mean");
+  const std::vector<float> inverse = read_floats(file, "dense.inverse_std");
   if (mean.size() != inverse.size()) throw data_error("{}: dense.mean and dense.inverse_std differ in size.", path);
   for (std::size_t i = 0; i < mean.size(); ++i) inputs.push_back({mean[i], inverse[i]});
   return inputs;

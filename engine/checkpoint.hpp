@@ -27,6 +27,8 @@ struct TrainingState {
 
 void save_checkpoint(const std::string& path, const TrainingState& state, const Parameters& parameters,
                      const ModelOptimizer& optimizer, const MetricsCollector& progressive);
+/// The state alone, cheaply. Throws Error (data) when the file is damaged.
+[[nodiscard]] TrainingState load_state(const std::string& path);
 /// Throws Error (data) when the file is damaged or belongs to another model.
 [[nodiscard]] TrainingState load_checkpoint(const std::string& path, Parameters& parameters, ModelOptimizer& optimizer,
                                             MetricsCollector& progressive);

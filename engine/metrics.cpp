@@ -1,8 +1,8 @@
 #include "engine/metrics.hpp"
 
-#include <algorithm>
+#include <array>
 
-#include "kernels/loss_math.hpp"
+#include "kernels/error.hpp"
 
 namespace esmm {
 
@@ -26,76 +26,78 @@ std::optional<bool> larger_is_better(const std::string& name) {
   return std::nullopt;
 }
 
-void MetricsCollector::reserve(std::int64_t impressions) {
-  logits_.reserve(static_cast<std::size_t>(impressions) * kTowers);
-  labels_.reserve(static_cast<std::size_t>(impressions));
-}
+MetricsCollector::MetricsCollector(Backend& backend, std::int64_t capacity)
+    : backend_(&backend),
+      logits_(backend.memory(), capacity * kTowers),
+      click_(backend.memory(), capacity),
+      conversion_(backend.memory(), capacity) {}
 
-void MetricsCollector::add(MatrixView<const float> logits, std::span<const std::uint8_t> click,
-                           std::span<const std::uint8_t> conversion) {
-  for (std::int64_t r = 0; r < logits.rows; ++r) logits_.insert(logits_.end(), logits.row(r), logits.row(r) + kTowers);
-  for (std::size_t r = 0; r < click.size(); ++r) {
-    labels_.push_back(static_cast<std::uint8_t>(click[r] | (conversion[r] << 1)));
+void MetricsCollector::add(MatrixView<const float> logits, const BatchView& batch) {
+  const std::int64_t added = batch.impressions;
+  if (logits.rows < added || logits.stride != kTowers || size_ + added > capacity()) {
+    throw internal_error("metrics: logits [{}, {}] with stride {} of {} impressions; {} of {} places are taken",
+                         logits.rows, logits.cols, logits.stride, added, size_, capacity());
   }
+  const auto count = static_cast<std::size_t>(added);
+  backend_->copy(logits_.data() + size_ * kTowers, logits.data, count * kTowers * sizeof(float));
+  backend_->copy(click_.data() + size_, batch.click.data(), count);
+  backend_->copy(conversion_.data() + size_, batch.conversion.data(), count);
+  size_ += added;
 }
 
-void MetricsCollector::clear() {
-  logits_.clear();
-  labels_.clear();
+StridedTensor MetricsCollector::logits(std::string name) const {
+  return {std::move(name), logits_.data(), size_, kTowers, kTowers, {size_, kTowers}, &backend_->memory()};
 }
 
-void MetricsCollector::restore(std::vector<float> logits, std::vector<std::uint8_t> labels) {
-  logits_ = std::move(logits);
-  labels_ = std::move(labels);
+std::vector<std::uint8_t> MetricsCollector::download_labels() const {
+  std::vector<std::uint8_t> labels(static_cast<std::size_t>(size_)), conversion(labels.size());
+  click_.copy_to_host(labels);
+  conversion_.copy_to_host(conversion);
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::uint8_t>(labels[i] | conversion[i] << 1);
+  return labels;
+}
+
+void MetricsCollector::restore(const SafetensorsFile& file, const std::string& logits, const std::string& labels) {
+  const std::span<const std::byte> both = file.bytes(labels);
+  const auto size = static_cast<std::int64_t>(both.size());
+  if (size > capacity()) throw internal_error("metrics: {} impressions for {} places", size, capacity());
+  file.read(logits, logits_.data(), size, kTowers, kTowers, &backend_->memory());
+  std::vector<std::uint8_t> click(both.size()), conversion(both.size());
+  for (std::size_t i = 0; i < both.size(); ++i) {
+    click[i] = std::to_integer<std::uint8_t>(both[i] & std::byte{1});
+    conversion[i] = std::to_integer<std::uint8_t>(both[i] >> 1 & std::byte{1});
+  }
+  click_.copy_from_host(click);
+  conversion_.copy_from_host(conversion);
+  size_ = size;
 }
 
 namespace {
 
-/// One task over its own space: scores and labels for the AUC, sums for the rest.
-struct Task {
-  std::vector<float> scores;
-  std::vector<std::uint8_t> labels;
-  double loss = 0.0, predicted = 0.0, positives = 0.0;
+std::optional<double> logloss(const TaskMetrics& task) {
+  if (task.count == 0) return std::nullopt;
+  return task.loss / static_cast<double>(task.count);
+}
 
-  void add(float score, bool label, double row_loss) {
-    scores.push_back(score);
-    labels.push_back(label ? 1 : 0);
-    loss += row_loss;
-    predicted += static_cast<double>(score);
-    positives += label ? 1.0 : 0.0;
-  }
-  [[nodiscard]] std::optional<double> logloss() const {
-    if (labels.empty()) return std::nullopt;
-    return loss / static_cast<double>(labels.size());
-  }
-  [[nodiscard]] std::optional<double> calibration() const {
-    if (positives == 0.0) return std::nullopt;
-    return predicted / positives;
-  }
-};
+std::optional<double> calibration(const TaskMetrics& task) {
+  if (task.positives == 0) return std::nullopt;
+  return task.predicted / static_cast<double>(task.positives);
+}
 
 }  // namespace
 
-Metrics MetricsCollector::result(Backend& backend) const {
-  Task ctr, cvr, ctcvr;
-  for (std::size_t r = 0; r < labels_.size(); ++r) {
-    const float a = logits_[2 * r], b = logits_[2 * r + 1];
-    const double wide_a = static_cast<double>(a), wide_b = static_cast<double>(b);
-    const bool click = (labels_[r] & 1) != 0, conversion = (labels_[r] & 2) != 0;
-    const float pctr = sigmoid(a), pcvr = sigmoid(b);
-    ctr.add(pctr, click, ctr_loss(wide_a, click));
-    if (click) cvr.add(pcvr, conversion, ctr_loss(wide_b, conversion));
-    ctcvr.add(pctr * pcvr, click && conversion, ctcvr_loss(wide_a, wide_b, click && conversion));
-  }
+Metrics MetricsCollector::result() const {
+  const auto rows = static_cast<std::size_t>(size_);
+  const std::array<TaskMetrics, 3> tasks = task_metrics(*backend_, {logits_.data(), size_, kTowers},
+                                                        click_.span().first(rows), conversion_.span().first(rows));
   Metrics metrics;
-  metrics.impressions = static_cast<std::int64_t>(labels_.size());
-  metrics.clicks = static_cast<std::int64_t>(cvr.labels.size());
-  metrics.conversions = static_cast<std::int64_t>(ctcvr.positives);
-  const Task* tasks[] = {&ctr, &cvr, &ctcvr};
+  metrics.impressions = tasks[0].count;
+  metrics.clicks = tasks[0].positives;
+  metrics.conversions = tasks[2].positives;
   std::size_t name = 0;
-  for (const Task* t : tasks) metrics.values.emplace_back(metric_names()[name++], auc(backend, t->scores, t->labels));
-  for (const Task* t : tasks) metrics.values.emplace_back(metric_names()[name++], t->logloss());
-  for (const Task* t : tasks) metrics.values.emplace_back(metric_names()[name++], t->calibration());
+  for (const TaskMetrics& task : tasks) metrics.values.emplace_back(metric_names()[name++], task.auc);
+  for (const TaskMetrics& task : tasks) metrics.values.emplace_back(metric_names()[name++], logloss(task));
+  for (const TaskMetrics& task : tasks) metrics.values.emplace_back(metric_names()[name++], calibration(task));
   return metrics;
 }
 

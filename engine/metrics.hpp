@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "io/safetensors.hpp"
 #include "kernels/backend.hpp"
 
 namespace esmm {
@@ -24,24 +25,32 @@ struct Metrics {
 /// Whether larger is better; nullopt for calibrations, which want 1.
 [[nodiscard]] std::optional<bool> larger_is_better(const std::string& name);
 
-/// Collects logits and labels of impressions, 9 bytes each, so that AUC is exact and global, never an average over
-/// batches.
+/// Collects logits and labels of impressions in the backend's memory, 10 bytes each, so that AUC is exact and global,
+/// never an average over batches.
 class MetricsCollector {
  public:
-  void reserve(std::int64_t impressions);
-  void add(MatrixView<const float> logits, std::span<const std::uint8_t> click,
-           std::span<const std::uint8_t> conversion);
-  void clear();
-  [[nodiscard]] Metrics result(Backend& backend) const;
+  /// With room for `capacity` impressions.
+  MetricsCollector(Backend& backend, std::int64_t capacity);
+  /// Enqueues copies of the logits [n, 2] and the labels of a batch's n impressions (more rows are padding), all in the
+  /// backend's memory. Throws Error (internal) when there is no room left.
+  void add(MatrixView<const float> logits, const BatchView& batch);
+  void clear() { size_ = 0; }
+  /// Synchronises.
+  [[nodiscard]] Metrics result() const;
 
-  /// Raw content, for checkpoints: logits [n, 2], labels [n] = click + 2·conversion.
-  [[nodiscard]] const std::vector<float>& logits() const { return logits_; }
-  [[nodiscard]] const std::vector<std::uint8_t>& labels() const { return labels_; }
-  void restore(std::vector<float> logits, std::vector<std::uint8_t> labels);
+  // Raw content, for checkpoints.
+  [[nodiscard]] std::int64_t size() const { return size_; }
+  [[nodiscard]] std::int64_t capacity() const { return logits_.size() / kTowers; }
+  [[nodiscard]] StridedTensor logits(std::string name) const;       // [n, 2]
+  [[nodiscard]] std::vector<std::uint8_t> download_labels() const;  // [n] click + 2·conversion; synchronises
+  /// From a file's tensors of these names. Throws Error (data) as SafetensorsFile does.
+  void restore(const SafetensorsFile& file, const std::string& logits, const std::string& labels);
 
  private:
-  std::vector<float> logits_;
-  std::vector<std::uint8_t> labels_;
+  Backend* backend_;
+  Buffer<float> logits_;                     // [capacity, 2]
+  Buffer<std::uint8_t> click_, conversion_;  // [capacity]
+  std::int64_t size_ = 0;
 };
 
 }  // namespace esmm

@@ -17,14 +17,15 @@ MatrixView<float> as_row(std::span<float> values) {
   const auto size = static_cast<std::int64_t>(values.size());
   return {values.data(), 1, size};
 }
-StridedTensor vector_tensor(const char* name, const Buffer<float>& values) {
-  return {name, values.data(), 1, values.size(), values.size(), {values.size()}};
+StridedTensor vector_tensor(const char* name, const Buffer<float>& values, const Memory* memory) {
+  return {name, values.data(), 1, values.size(), values.size(), {values.size()}, memory};
 }
 
 }  // namespace
 
 ModelOptimizer::ModelOptimizer(Backend& backend, const Config& config, const ModelSpec& spec, std::int64_t total_steps)
-    : config_(config),
+    : memory_(&backend.memory()),
+      config_(config),
       total_steps_(total_steps),
       state_columns_(state_width(config.optimizer, spec.dim)),
       state_stride_(backend.memory().row_stride(state_columns_)),
@@ -93,14 +94,15 @@ void ModelOptimizer::update_towers(Backend& backend, std::int64_t step, float sc
 }
 
 std::vector<StridedTensor> ModelOptimizer::tensors() const {
-  return {{"optimizer.tables", table_state_.data(), rows_, state_columns_, state_stride_, {rows_, state_columns_}},
-          vector_tensor("optimizer.tower_weights", weight_state_),
-          vector_tensor("optimizer.tower_offsets", offset_state_)};
+  return {
+      {"optimizer.tables", table_state_.data(), rows_, state_columns_, state_stride_, {rows_, state_columns_}, memory_},
+      vector_tensor("optimizer.tower_weights", weight_state_, memory_),
+      vector_tensor("optimizer.tower_offsets", offset_state_, memory_)};
 }
 
 void ModelOptimizer::load(const SafetensorsFile& file) {
   for (const StridedTensor& tensor : tensors()) {
-    file.read(tensor.name, const_cast<float*>(tensor.data), tensor.rows, tensor.cols, tensor.stride);
+    file.read(tensor.name, const_cast<float*>(tensor.data), tensor.rows, tensor.cols, tensor.stride, memory_);
   }
 }
 

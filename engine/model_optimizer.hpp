@@ -31,6 +31,7 @@ class ModelOptimizer {
                      Parameters& parameters);
   [[nodiscard]] float clipping_scale(Backend& backend, const Gradients& gradients, const SparseGradient* tables) const;
 
+  Memory* memory_;
   Config config_;
   std::int64_t total_steps_;
   std::int64_t state_columns_, state_stride_, rows_;

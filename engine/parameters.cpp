@@ -112,7 +112,8 @@ TowerParameters::TowerParameters(Memory& memory, const TowerShape& shape) : flat
 }
 
 Parameters::Parameters(Memory& memory, const ModelSpec& spec)
-    : spec_(spec),
+    : memory_(&memory),
+      spec_(spec),
       rows_(spec.arena_rows()),
       dim_(spec.dim),
       stride_(memory.row_stride(spec.dim)),
@@ -145,49 +146,69 @@ std::uint64_t stream(std::uint64_t seed, std::uint64_t number) {
 }  // namespace
 
 void Parameters::initialise(const Config& config, ThreadPool& pool) {
-  constexpr std::int64_t kRowsPerChunk = 1 << 14;
-  pool.for_each_chunk((rows_ + kRowsPerChunk - 1) / kRowsPerChunk, [&](std::int64_t chunk, int) {
-    const std::int64_t end = std::min(rows_, (chunk + 1) * kRowsPerChunk);
-    for (std::int64_t r = chunk * kRowsPerChunk; r < end; ++r) {
-      for (std::int64_t c = 0; c < dim_; ++c) {
-        const auto place = static_cast<std::uint64_t>(r * dim_ + c);
-        tables_.data()[r * stride_ + c] =
-            config.embedding_stddev * draw(config.embedding_init, stream(config.seed, 1), place);
+  initialise_tables(config, pool);
+  initialise_towers(config);
+}
+
+void Parameters::initialise_tables(const Config& config, ThreadPool& pool) {
+  constexpr std::int64_t kBlockBytes = 16 << 20, kRowsPerChunk = 1 << 10;
+  const std::int64_t block_rows = std::max<std::int64_t>(1, kBlockBytes / (stride_ * std::int64_t{sizeof(float)}));
+  std::vector<float> block(static_cast<std::size_t>(std::min(rows_, block_rows) * stride_));  // padding: zeros
+  for (std::int64_t first = 0; first < rows_; first += block_rows) {
+    const std::int64_t count = std::min(block_rows, rows_ - first);
+    pool.for_each_chunk((count + kRowsPerChunk - 1) / kRowsPerChunk, [&](std::int64_t chunk, int) {
+      const std::int64_t end = std::min(count, (chunk + 1) * kRowsPerChunk);
+      for (std::int64_t r = chunk * kRowsPerChunk; r < end; ++r) {
+        for (std::int64_t c = 0; c < dim_; ++c) {
+          const auto place = static_cast<std::uint64_t>((first + r) * dim_ + c);
+          block[static_cast<std::size_t>(r * stride_ + c)] =
+              config.embedding_stddev * draw(config.embedding_init, stream(config.seed, 1), place);
+        }
       }
-    }
-  });
+    });
+    const auto bytes = static_cast<std::size_t>(count * stride_) * sizeof(float);
+    memory_->copy_from_host(tables_.data() + first * stride_, block.data(), bytes);
+  }
+}
+
+void Parameters::initialise_towers(const Config& config) {
+  const std::span<float> flat = towers_.flat();
+  std::vector<float> values(flat.size());
   const std::int64_t inputs = spec_.common_inputs() + spec_.sample_inputs();
   std::uint64_t place = 0;
   for (const TowerParameters::Part& part : towers_.parts()) {
     const bool first = part.name.ends_with("_common") || part.name.ends_with("_sample");
     const float stddev = std::sqrt(2.0F / static_cast<float>(first ? inputs : part.values.rows));
     const float constant = part.name.ends_with(".slope") ? kInitialSlope : 0.0F;
-    for (std::int64_t r = 0; r < part.values.rows; ++r) {
-      for (std::int64_t c = 0; c < part.values.cols; ++c) {
-        part.values(r, c) = part.is_vector ? constant : stddev * truncated_normal(stream(config.seed, 2), place++);
+    const MatrixView<float> on_host(values.data() + (part.values.data - flat.data()), part.values.rows,
+                                    part.values.cols, part.values.stride);
+    for (std::int64_t r = 0; r < on_host.rows; ++r) {
+      for (std::int64_t c = 0; c < on_host.cols; ++c) {
+        on_host(r, c) = part.is_vector ? constant : stddev * truncated_normal(stream(config.seed, 2), place++);
       }
     }
   }
+  memory_->copy_from_host(flat.data(), values.data(), flat.size_bytes());
 }
 
 std::vector<StridedTensor> Parameters::tensors() const {
   std::vector<StridedTensor> tensors;
   for (const TableSpec& table : spec_.tables) {
     const float* first = tables_.data() + std::int64_t{table.first_row} * stride_;
-    tensors.push_back({"embedding." + table.name, first, table.rows, dim_, stride_, {table.rows, dim_}});
+    tensors.push_back({"embedding." + table.name, first, table.rows, dim_, stride_, {table.rows, dim_}, memory_});
   }
   for (const TowerParameters::Part& part : towers_.parts()) {
     const auto& v = part.values;
     if (v.empty()) continue;
     std::vector<std::int64_t> shape = part.is_vector ? std::vector{v.cols} : std::vector{v.rows, v.cols};
-    tensors.push_back({part.name, v.data, v.rows, v.cols, v.stride, std::move(shape)});
+    tensors.push_back({part.name, v.data, v.rows, v.cols, v.stride, std::move(shape), memory_});
   }
   return tensors;
 }
 
 void Parameters::load(const SafetensorsFile& file) {
   for (const StridedTensor& tensor : tensors()) {
-    file.read(tensor.name, const_cast<float*>(tensor.data), tensor.rows, tensor.cols, tensor.stride);
+    file.read(tensor.name, const_cast<float*>(tensor.data), tensor.rows, tensor.cols, tensor.stride, memory_);
   }
 }
 

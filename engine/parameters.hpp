@@ -46,8 +46,8 @@ class Parameters {
  public:
   Parameters(Memory& memory, const ModelSpec& spec);
 
-  /// Draws the initial values: tables as configured, tower weights He-normal (arXiv:1502.01852), biases 0, PReLU
-  /// slopes 0.25. Depends on the seed and each value's place only.
+  /// Draws the initial values on the host: tables as configured, tower weights He-normal (arXiv:1502.01852), biases 0,
+  /// PReLU slopes 0.25. Depends on the seed and each value's place only.
   void initialise(const Config& config, ThreadPool& pool);
 
   [[nodiscard]] MatrixView<float> tables() const { return {tables_.data(), rows_, dim_, stride_}; }  // [V, D]
@@ -56,12 +56,16 @@ class Parameters {
   [[nodiscard]] const ModelSpec& spec() const { return spec_; }
   [[nodiscard]] std::int64_t count() const;
 
-  /// What `model.safetensors` holds: "embedding.<table>" [rows, D] and the towers' parts, as host views.
+  /// What `model.safetensors` holds: "embedding.<table>" [rows, D] and the towers' parts, as views.
   [[nodiscard]] std::vector<StridedTensor> tensors() const;
   /// Reads all of them back. Throws Error (data) when one is missing or has another shape.
   void load(const SafetensorsFile& file);
 
  private:
+  void initialise_tables(const Config& config, ThreadPool& pool);
+  void initialise_towers(const Config& config);
+
+  Memory* memory_;
   ModelSpec spec_;
   std::int64_t rows_, dim_, stride_;
   Buffer<float> tables_;

@@ -1,5 +1,8 @@
 #include "engine/trainer.hpp"
 
+#include "engine/batch_feed.hpp"
+#include "kernels/error.hpp"
+
 namespace esmm {
 
 Trainer::Trainer(Backend& backend, const Config& config, Parameters& parameters, std::int64_t total_steps)
@@ -7,20 +10,49 @@ Trainer::Trainer(Backend& backend, const Config& config, Parameters& parameters,
       model_(parameters),
       objective_{config.ctr_weight, config.ctcvr_weight},
       dropout_rate_(config.dropout),
+      reads_norm_back_(config.clip_norm > 0),
       seed_(config.seed),
       optimizer_(backend, config, parameters.spec(), total_steps),
       activations_(backend.memory(), parameters.spec()),
-      gradients_(backend.memory(), parameters.spec()) {}
+      gradients_(backend.memory(), parameters.spec()),
+      loss_(backend.memory(), 1),
+      losses_(backend.memory(), kMostPendingLosses),
+      taken_losses_(kMostPendingLosses) {}
+
+void Trainer::reserve(std::int64_t rows, std::int64_t common_rows) {
+  activations_.prepare(model_.spec(), rows, common_rows);
+  gradients_.prepare(model_.spec(), rows, common_rows);
+}
 
 void Trainer::step(const BatchView& batch) {
   ++step_;
-  gradients_.prepare(model_.spec(), batch.rows(), batch.common_rows());
+  reserve(batch.rows(), batch.common_rows());
 
-  model_.forward(backend_, batch, dropout(), activations_);  // pooled embeddings → towers → two logits per impression
-  two_task_loss(backend_, objective_, activations_.logits(), batch.click, batch.conversion, batch.impressions, &losses_,
-                gradients_.logits());                                     // ESMM: pCTR, and the product pCTR × pCVR
-  model_.backward(backend_, batch, dropout(), activations_, gradients_);  // towers → pooled embeddings
-  optimizer_.apply(backend_, batch, step_, gradients_, model_.parameters());
+  const auto operations = [&] {
+    model_.forward(backend_, batch, dropout(), activations_);  // pooled embeddings → towers → two logits per impression
+    two_task_loss(backend_, objective_, activations_.logits(), batch.click, batch.conversion, batch.impressions,
+                  loss_.data(), gradients_.logits());                       // ESMM: pCTR, and the product pCTR × pCVR
+    model_.backward(backend_, batch, dropout(), activations_, gradients_);  // towers → pooled embeddings
+    optimizer_.apply(backend_, batch, step_, gradients_, model_.parameters());
+  };
+  if (reads_norm_back_) {
+    operations();  // clipping waits for the gradients' norm in the middle, which cannot be recorded
+  } else {
+    replay(backend_, replay_key(batch), operations);
+  }
+  keep_loss();
+}
+
+void Trainer::keep_loss() {
+  if (pending_losses_ == kMostPendingLosses) throw internal_error("trainer: {} losses were not taken", pending_losses_);
+  backend_.copy(losses_.data() + pending_losses_++, loss_.data(), sizeof(TaskLosses));
+}
+
+std::span<const TaskLosses> Trainer::take_losses() {
+  const std::span<TaskLosses> taken = std::span(taken_losses_).first(static_cast<std::size_t>(pending_losses_));
+  losses_.copy_to_host(taken);
+  pending_losses_ = 0;
+  return taken;
 }
 
 Dropout Trainer::dropout() const {

@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "engine/config.hpp"
 #include "engine/model.hpp"
@@ -10,16 +12,22 @@ namespace esmm {
 /// Trains one model: start reading the code at `step`.
 class Trainer {
  public:
+  static constexpr std::int64_t kMostPendingLosses = 256;
+
   Trainer(Backend& backend, const Config& config, Parameters& parameters, std::int64_t total_steps);
 
+  /// Makes room for the largest batch, so that no step has to: what Backend::replay has recorded must not move.
+  void reserve(std::int64_t rows, std::int64_t common_rows);
   /// One step of ESMM on one batch: forward, the two-task loss over all impressions, backward, update. Only enqueues
   /// (unless gradients are clipped); allocates nothing once the largest batch has been seen. Bitwise deterministic.
+  /// Throws Error (internal) when kMostPendingLosses losses have not been taken.
   void step(const BatchView& batch);
 
   [[nodiscard]] const Model& model() const { return model_; }
   [[nodiscard]] std::int64_t steps() const { return step_; }
-  /// Of the last step; valid after Backend::synchronise.
-  [[nodiscard]] const TaskLosses& losses() const { return losses_; }
+  /// Of every step since they were last taken, in order; valid until the following call. Synchronises.
+  [[nodiscard]] std::span<const TaskLosses> take_losses();
+  [[nodiscard]] std::int64_t pending_losses() const { return pending_losses_; }
   [[nodiscard]] MatrixView<const float> logits() const { return activations_.logits(); }  // [B, 2] before the update
   [[nodiscard]] float learning_rate() const { return optimizer_.learning_rate(step_); }
   [[nodiscard]] ModelOptimizer& optimizer() { return optimizer_; }
@@ -27,17 +35,22 @@ class Trainer {
   void resume_after(std::int64_t steps) { step_ = steps; }
 
  private:
+  void keep_loss();
   [[nodiscard]] Dropout dropout() const;
 
   Backend& backend_;
   Model model_;
   Objective objective_;
   float dropout_rate_;
+  bool reads_norm_back_;
   std::uint64_t seed_;
   ModelOptimizer optimizer_;
   Activations activations_;
   Gradients gradients_;
-  TaskLosses losses_;
+  Buffer<TaskLosses> loss_;               // [1] of the last step: a place that replayed operations can write to
+  Buffer<TaskLosses> losses_;             // [kMostPendingLosses] of the steps since losses were taken
+  std::vector<TaskLosses> taken_losses_;  // the same on the host
+  std::int64_t pending_losses_ = 0;
   std::int64_t step_ = 0;
 };
 

@@ -63,27 +63,29 @@ TrainingRun::TrainingRun(Backend& backend, const Config& config, const ModelSpec
       train_data_(std::move(train)),
       valid_data_(std::move(valid)),
       observer_(std::move(observer)),
-      loader_(train_data_, spec.inputs, loader_options(config)),
+      loader_(train_data_, spec.inputs, BatchFeed::loader_options(backend, loader_options(config))),
+      feed_(backend, loader_),
       total_steps_(config.epochs * loader_.batches_per_epoch()),
       parameters_(backend.memory(), spec),
-      trainer_(backend, config, parameters_, total_steps_) {
+      trainer_(backend, config, parameters_, total_steps_),
+      progressive_(backend, impressions()) {
   ThreadPool pool(config.threads);
   parameters_.initialise(config, pool);
-  progressive_.reserve(impressions());
+  if (!backend.memory_is_host()) trainer_.reserve(loader_.batch_size(), loader_.batch_size());
   state_.dataset = identity(*train_data_);
 }
 
 void TrainingRun::resume(const std::string& checkpoint) {
-  const std::string dataset = state_.dataset;
-  state_ = load_checkpoint(checkpoint, parameters_, trainer_.optimizer(), progressive_);
-  if (state_.dataset != dataset) {
+  const TrainingState saved = load_state(checkpoint);
+  if (saved.dataset != state_.dataset) {
     throw data_error("{}: was trained on other data ({}; now {}). Restore the data, or start a new run.", checkpoint,
-                     state_.dataset, dataset);
+                     saved.dataset, state_.dataset);
   }
-  if (state_.epoch > config_.epochs || (state_.epoch == config_.epochs && state_.batch > 0)) {
+  if (saved.epoch > config_.epochs || (saved.epoch == config_.epochs && saved.batch > 0)) {
     throw usage_error("--epochs {}: the run has trained for longer already ({} epochs and {} batches).", config_.epochs,
-                      state_.epoch, state_.batch);
+                      saved.epoch, saved.batch);
   }
+  state_ = load_checkpoint(checkpoint, parameters_, trainer_.optimizer(), progressive_);
   trainer_.resume_after(state_.step);
   saved_step_ = state_.step;
   directory_.rewind_metrics(state_.step, state_.evaluated_step);
@@ -109,19 +111,20 @@ TrainingResult TrainingRun::run() {
   result.interrupted = interrupted();
   if (result.interrupted) return result;
   save_model(directory_.model_path(), parameters_);
-  result.train = progressive_.result(backend_);
+  result.train = progressive_.result();
   result.valid = last_valid_;
   return result;
 }
 
 void TrainingRun::train_epoch() {
-  loader_.start(state_.epoch, state_.batch);
+  feed_.start(state_.epoch, state_.batch);
   auto started = std::chrono::steady_clock::now();
-  while (const HostBatch* batch = loader_.next()) {
+  while (const BatchView* batch = feed_.next()) {
     train_batch(*batch);
     const bool save_due =
         config_.checkpoint_every > 0 ? state_.step % config_.checkpoint_every == 0 : state_.batch == 0;
     if (!save_due && !evaluation_is_due() && !interrupted()) continue;
+    take_losses();
     state_.train_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     if (save_due) save();  // before the evaluation, which a resumed run does again
     if (evaluation_is_due()) evaluate_valid();
@@ -131,7 +134,7 @@ void TrainingRun::train_epoch() {
   state_.train_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
 }
 
-Error TrainingRun::divergence(const std::string& what) const {
+Error TrainingRun::divergence(const std::string& what, std::int64_t step) const {
   const std::string kept =
       directory_.checkpoints().empty()
           ? "There is no earlier checkpoint"
@@ -139,29 +142,37 @@ Error TrainingRun::divergence(const std::string& what) const {
   return internal_error(
       "{} at step {} (epoch {}, batch {}). Lower --lr, set --clip-norm, or tame the values (--value-transform log1p). "
       "{}.",
-      what, trainer_.steps(), state_.epoch, state_.batch, kept);
+      what, step, (step - 1) / loader_.batches_per_epoch(), (step - 1) % loader_.batches_per_epoch(), kept);
 }
 
-void TrainingRun::train_batch(const HostBatch& batch) {
-  const BatchView view = batch.view();
+void TrainingRun::train_batch(const BatchView& batch) {
   if (state_.batch == 0) progressive_.clear();
-  trainer_.step(view);
-  backend_.synchronise();
-  progressive_.add(trainer_.logits(), view.click, view.conversion);
-
-  const TaskLosses& losses = trainer_.losses();
-  const double loss = losses.total({config_.ctr_weight, config_.ctcvr_weight});
-  if (!std::isfinite(loss)) throw divergence(fmt::format("the loss is {}", loss));
+  trainer_.step(batch);
+  progressive_.add(trainer_.logits(), batch);
   state_.step = trainer_.steps();
   ++state_.batch;
-  state_.window_losses.ctr += losses.ctr;
-  state_.window_losses.ctcvr += losses.ctcvr;
-  ++state_.window_steps;
-  if (observer_.on_step) observer_.on_step(state_.step, rows(), loss);
-  if (state_.step % config_.log_every == 0) log();
-  if (state_.batch == loader_.batches_per_epoch()) {
+
+  const bool log_due = state_.step % config_.log_every == 0;
+  const bool ends_epoch = state_.batch == loader_.batches_per_epoch();
+  if (log_due || ends_epoch || trainer_.pending_losses() == Trainer::kMostPendingLosses) take_losses();
+  if (observer_.on_step) observer_.on_step(state_.step, rows(), last_loss_);
+  if (log_due) log();
+  if (ends_epoch) {
     ++state_.epoch;
     state_.batch = 0;
+  }
+}
+
+/// Reading losses waits for the device, so it is done now and then, and always before anything is saved or evaluated.
+void TrainingRun::take_losses() {
+  std::int64_t step = trainer_.steps() - trainer_.pending_losses();
+  for (const TaskLosses& losses : trainer_.take_losses()) {
+    ++step;
+    last_loss_ = losses.total({config_.ctr_weight, config_.ctcvr_weight});
+    if (!std::isfinite(last_loss_)) throw divergence(fmt::format("the loss is {}", last_loss_), step);
+    state_.window_losses.ctr += losses.ctr;
+    state_.window_losses.ctcvr += losses.ctcvr;
+    ++state_.window_steps;
   }
 }
 
@@ -233,12 +244,13 @@ void TrainingRun::check_early_stopping(const Metrics& metrics) {
 }
 
 void TrainingRun::save() {
+  take_losses();  // a run that has diverged must not be saved
   const std::span<const float> towers = parameters_.towers().flat();
   const double norm = squared_norm(backend_, parameters_.tables()) +
                       squared_norm(backend_, {towers.data(), 1, static_cast<std::int64_t>(towers.size())});
   // Parameters whose squares leave float's range give infinite logits: never saved over a good checkpoint.
   if (!(norm <= static_cast<double>(std::numeric_limits<float>::max())))
-    throw divergence("the parameters have diverged");
+    throw divergence("the parameters have diverged", state_.step);
   save_checkpoint(directory_.checkpoint_path(state_.step), state_, parameters_, trainer_.optimizer(), progressive_);
   directory_.prune_checkpoints(config_.keep_checkpoints);
   saved_step_ = state_.step;

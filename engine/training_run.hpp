@@ -1,8 +1,10 @@
 #pragma once
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 
+#include "engine/batch_feed.hpp"
 #include "engine/checkpoint.hpp"
 #include "engine/config.hpp"
 #include "engine/evaluator.hpp"
@@ -15,8 +17,9 @@ namespace esmm {
 
 /// What a run tells whoever watches it.
 struct TrainingObserver {
-  std::function<void(std::int64_t step, std::int64_t rows, double loss)> on_step;  // after every step; rows so far
-  std::function<void(const std::string& line)> on_log;                             // after every logging step
+  /// After every step; rows so far; the last known loss, of this step or some before (NaN: none is known yet).
+  std::function<void(std::int64_t step, std::int64_t rows, double loss)> on_step;
+  std::function<void(const std::string& line)> on_log;  // after every logging step
   std::function<void(const std::string& split, const Metrics&)> on_metrics;
   std::function<void(const std::string& warning)> on_warning;
 };
@@ -53,14 +56,15 @@ class TrainingRun {
 
  private:
   void train_epoch();
-  void train_batch(const HostBatch& batch);
+  void train_batch(const BatchView& batch);
+  void take_losses();
   void log();
   [[nodiscard]] bool evaluation_is_due() const;
   void evaluate_valid();
   [[nodiscard]] std::optional<Metrics> evaluate_unless_interrupted();
   void check_early_stopping(const Metrics& metrics);
   void save();
-  [[nodiscard]] Error divergence(const std::string& what) const;
+  [[nodiscard]] Error divergence(const std::string& what, std::int64_t step) const;
   [[nodiscard]] std::int64_t impressions() const {
     return static_cast<std::int64_t>(train_data_->statistics().impressions);
   }
@@ -72,11 +76,13 @@ class TrainingRun {
   std::shared_ptr<const PackedDataset> train_data_, valid_data_;
   TrainingObserver observer_;
   Loader loader_;
+  BatchFeed feed_;
   std::int64_t total_steps_;
   Parameters parameters_;
   Trainer trainer_;
   MetricsCollector progressive_;  // logits met in this epoch, each before its update
   TrainingState state_;
+  double last_loss_ = std::numeric_limits<double>::quiet_NaN();
   std::optional<Metrics> last_valid_;
   std::int64_t saved_step_ = -1;
 };

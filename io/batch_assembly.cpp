@@ -86,7 +86,7 @@ void normalise(std::vector<float>& dense, std::span<const DenseInput> inputs) {
 template <class T>
 class Output {
  public:
-  Output(std::vector<T>& to, std::size_t size) {
+  Output(std::pmr::vector<T>& to, std::size_t size) {
     to.resize(size);
     next_ = to.data();
   }
@@ -118,8 +118,8 @@ struct BagTotals {
 /// One side of the batch under construction.
 class BagOutput {
  public:
-  BagOutput(const BagTotals& totals, std::vector<std::uint32_t>& offsets, std::vector<std::uint32_t>& rows,
-            std::vector<float>& weights)
+  BagOutput(const BagTotals& totals, std::pmr::vector<std::uint32_t>& offsets, std::pmr::vector<std::uint32_t>& rows,
+            std::pmr::vector<float>& weights)
       : offsets_(offsets, totals.bags + 1),
         rows_(rows, totals.ids),
         weights_(weights, totals.weighted ? totals.ids : 0),
@@ -178,6 +178,12 @@ Totals measure(std::span<const Piece> pieces) {
   return totals;
 }
 
+void append_input_index(const std::vector<std::uint64_t>& from, std::size_t begin, std::size_t end,
+                        std::vector<std::uint64_t>& to) {
+  to.insert(to.end(), from.begin() + static_cast<std::ptrdiff_t>(begin),
+            from.begin() + static_cast<std::ptrdiff_t>(end));
+}
+
 void append_sample_ids(const StringColumn& from, std::size_t begin, std::size_t end, StringColumn& to) {
   for (std::size_t i = begin; i < end; ++i) to.push_back(from[i]);
 }
@@ -203,7 +209,7 @@ void assemble(std::span<const Piece> pieces, const LoaderOptions& options, HostB
   Output<float> dense(batch.dense, totals.dense);
   Output<std::uint8_t> click(batch.click, totals.impressions);
   Output<std::uint8_t> conversion(batch.conversion, totals.impressions);
-  Output<std::uint64_t> input_index(batch.input_index, options.with_input_index ? totals.impressions : 0);
+  batch.input_index.clear();
   batch.sample_id.clear();
 
   std::uint32_t impressions = 0;
@@ -218,7 +224,7 @@ void assemble(std::span<const Piece> pieces, const LoaderOptions& options, HostB
     dense.copy(block.dense, piece.begin * dense_columns, piece.end * dense_columns);
     click.copy(block.click, piece.begin, piece.end);
     conversion.copy(block.conversion, piece.begin, piece.end);
-    if (options.with_input_index) input_index.copy(block.input_index, piece.begin, piece.end);
+    if (options.with_input_index) append_input_index(block.input_index, piece.begin, piece.end, batch.input_index);
     if (options.with_sample_ids) append_sample_ids(block.sample_id, piece.begin, piece.end, batch.sample_id);
     impressions += piece.end - piece.begin;
     previous = &piece;

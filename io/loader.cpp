@@ -39,6 +39,7 @@ void check(const Schema& schema, const ModelInputs& inputs, const LoaderOptions&
   }
   if (options.batch_size < 1) throw usage_error("batch size {}: must be at least 1", options.batch_size);
   if (options.workers < 1) throw usage_error("{} loader workers: at least 1 is needed", options.workers);
+  if (options.held < 1) throw internal_error("loader: {} batches held, at least 1 is needed", options.held);
   if (options.batches_ahead < 1) throw usage_error("{} batches ahead: at least 1 is needed", options.batches_ahead);
   for (const FieldInput& field : inputs.fields) {
     if (!(field.clip >= 0)) throw usage_error("clip {}: must not be negative", field.clip);
@@ -59,6 +60,7 @@ struct LoadedWindow {
 
 /// One place of the ring.
 struct Slot {
+  explicit Slot(std::pmr::memory_resource* memory) : batch(memory) {}
   std::int64_t batch_number = -1;  // of the epoch; -1: empty or being filled
   HostBatch batch;
   std::exception_ptr error;
@@ -130,10 +132,10 @@ struct Loader::Impl {
   std::vector<std::unique_ptr<Block>> kept;   // [blocks] decoded and not in a window, when `keep`
   std::vector<std::unique_ptr<Block>> spare;  // memory for the next decodes
 
-  std::vector<Slot> slots;         // batches ahead, and the one that the consumer holds
+  std::vector<Slot> slots;         // batches ahead, and those that the consumer holds
   std::int64_t next_assembly = 0;  // first batch that nobody has begun
-  std::int64_t next_delivery = 0;  // the batch that next() gives out, or has given out when `held`
-  bool held = false;
+  std::int64_t next_delivery = 0;  // first batch that next() has not given out
+  std::int64_t next_release = 0;   // first batch that the consumer holds, or will be given
 
   std::vector<std::jthread> workers;
 };
@@ -153,13 +155,13 @@ Loader::Impl::Impl(std::shared_ptr<const PackedDataset> dataset_, ModelInputs in
   options.batch_size = std::clamp<std::int64_t>(static_cast<std::int64_t>(impressions), 1, options.batch_size);
   const auto batch_size = static_cast<std::uint64_t>(options.batch_size);
   batches = static_cast<std::int64_t>((impressions + batch_size - 1) / batch_size);
-  next_delivery = next_assembly = batches;  // until start()
+  next_release = next_delivery = next_assembly = batches;  // until start()
   keep = bytes <= options.window_bytes;
   mean_block_bytes = sizes.empty() ? 0 : bytes / sizes.size();
   if (options.order == Order::sequential)
     options.window_bytes = std::min(options.window_bytes, sequential_window_bytes);
   kept.resize(sizes.size());
-  slots.resize(static_cast<std::size_t>(options.batches_ahead) + 1);
+  for (int i = 0; i < options.batches_ahead + options.held; ++i) slots.emplace_back(options.memory);
   workers.reserve(static_cast<std::size_t>(options.workers));
   try {
     for (int i = 0; i < options.workers; ++i) workers.emplace_back([this] { work(); });
@@ -193,8 +195,7 @@ void Loader::Impl::start(std::int64_t epoch_, std::int64_t first_batch) {
   }
   epoch = static_cast<std::uint64_t>(epoch_);
   windows = plan_epoch(sizes, options, epoch);
-  next_assembly = next_delivery = first_batch;
-  held = false;
+  next_assembly = next_delivery = next_release = first_batch;
   oldest_window = decode_window = window_of(first_impression(first_batch));
   decode_position = 0;
   paused = first_batch == batches;
@@ -203,16 +204,15 @@ void Loader::Impl::start(std::int64_t epoch_, std::int64_t first_batch) {
 
 const HostBatch* Loader::Impl::next() {
   std::unique_lock lock(mutex);
-  if (held) {
-    held = false;
-    ++next_delivery;
+  if (next_delivery - next_release == options.held) {
+    ++next_release;
     work_available.notify_one();
   }
   if (next_delivery == batches) return nullptr;
   Slot& ready = slot(next_delivery);
   progress.wait(lock, [&] { return ready.batch_number == next_delivery; });
   if (ready.error) std::rethrow_exception(ready.error);
-  held = true;
+  ++next_delivery;
   return &ready.batch;
 }
 
@@ -243,7 +243,7 @@ void Loader::Impl::work() {
 }
 
 bool Loader::Impl::take_assembly_locked(std::int64_t& batch) {
-  const bool room = next_assembly < next_delivery + static_cast<std::int64_t>(slots.size());
+  const bool room = next_assembly < next_release + static_cast<std::int64_t>(slots.size());
   if (paused || next_assembly == batches || !room) return false;
   const auto [first, last] = windows_of_batch(next_assembly);
   for (std::size_t number = first; number <= last; ++number) {
@@ -379,6 +379,9 @@ Loader::~Loader() = default;
 
 std::int64_t Loader::batches_per_epoch() const {
   return impl_->batches;
+}
+std::int64_t Loader::batch_size() const {
+  return impl_->options.batch_size;
 }
 void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
   impl_->start(epoch, first_batch);

@@ -16,7 +16,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view checksum_prefix = "xxh3:";
-constexpr std::size_t chunk_bytes = 1 << 20;
+constexpr std::int64_t float_bytes = sizeof(float);
+constexpr std::size_t chunk_bytes = 4 << 20;
 constexpr std::uint64_t largest_header = 100'000'000;  // the limit of the reference implementation
 
 /// Bytes of an element of a safetensors dtype; 0 when there is no such dtype.
@@ -49,36 +50,75 @@ struct Source {
   std::span<const std::byte> contiguous;
 };
 
-/// Calls use(span of bytes) for consecutive pieces of the tensor; strided rows are gathered into `buffer` first.
-template <class Use>
-void for_each_piece(const Source& source, std::vector<std::byte>& buffer, Use&& use) {
-  if (source.floats == nullptr || source.floats->stride == source.floats->cols) {
-    const auto* begin =
-        source.floats == nullptr ? source.contiguous.data() : reinterpret_cast<const std::byte*>(source.floats->data);
-    for (std::uint64_t at = 0; at < source.bytes; at += chunk_bytes) {
-      use(std::span(begin + at, static_cast<std::size_t>(std::min<std::uint64_t>(chunk_bytes, source.bytes - at))));
-    }
-    return;
-  }
-  const StridedTensor& tensor = *source.floats;
-  const std::size_t row_bytes = static_cast<std::size_t>(tensor.cols) * sizeof(float);
-  if (row_bytes == 0) return;
-  const auto rows_per_piece = static_cast<std::int64_t>(std::max<std::size_t>(1, chunk_bytes / row_bytes));
-  for (std::int64_t first = 0; first < tensor.rows; first += rows_per_piece) {
-    const std::int64_t count = std::min(rows_per_piece, tensor.rows - first);
-    buffer.resize(static_cast<std::size_t>(count) * row_bytes);
-    for (std::int64_t r = 0; r < count; ++r) {
-      std::memcpy(buffer.data() + static_cast<std::size_t>(r) * row_bytes, tensor.data + (first + r) * tensor.stride,
-                  row_bytes);
-    }
-    use(std::span<const std::byte>(buffer));
+/// Host memory that pieces of tensors pass through.
+struct Staging {
+  std::vector<float> fetched;  // from another memory, with the padding
+  std::vector<float> packed;   // without
+};
+
+/// Rows [first, first + count) of the tensor on the host, with their stride; fetched when they are elsewhere.
+const float* rows_on_host(const StridedTensor& tensor, std::int64_t first, std::int64_t count, Staging& staging) {
+  const float* from = tensor.data + first * tensor.stride;
+  if (tensor.memory == nullptr) return from;
+  staging.fetched.resize(static_cast<std::size_t>((count - 1) * tensor.stride + tensor.cols));
+  tensor.memory->copy_to_host(staging.fetched.data(), from, staging.fetched.size() * sizeof(float));
+  return staging.fetched.data();
+}
+
+/// `rows` rows of `cols` floats from one stride to another, both on the host; in a file floats need not be aligned.
+void copy_rows(const void* from, std::int64_t from_stride, float* to, std::int64_t to_stride, std::int64_t rows,
+               std::int64_t cols) {
+  const bool contiguous = from_stride == cols && to_stride == cols;
+  const auto bytes = static_cast<std::size_t>(contiguous ? rows * cols : cols) * sizeof(float);
+  for (std::int64_t r = 0; r < (contiguous ? 1 : rows); ++r) {
+    std::memcpy(to + r * to_stride, static_cast<const std::byte*>(from) + r * from_stride * float_bytes, bytes);
   }
 }
 
-std::string checksum(const Source& source, std::vector<std::byte>& buffer) {
+/// How many rows with this stride are moved at a time.
+std::int64_t rows_per_piece(std::int64_t stride) {
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(chunk_bytes / sizeof(float)) / stride);
+}
+
+/// A long vector is cut as well: its elements become rows.
+StridedTensor cut_single_row(const StridedTensor& tensor) {
+  StridedTensor cut = tensor;
+  if (tensor.rows == 1) {
+    cut.rows = tensor.cols;
+    cut.cols = cut.stride = 1;
+  }
+  return cut;
+}
+
+/// Calls use(span of bytes) for consecutive pieces of the tensor.
+template <class Use>
+void for_each_piece(const Source& source, Staging& staging, Use&& use) {
+  if (source.floats == nullptr) {
+    for (std::uint64_t at = 0; at < source.bytes; at += chunk_bytes) {
+      use(source.contiguous.subspan(static_cast<std::size_t>(at),
+                                    static_cast<std::size_t>(std::min<std::uint64_t>(chunk_bytes, source.bytes - at))));
+    }
+    return;
+  }
+  const StridedTensor tensor = cut_single_row(*source.floats);
+  if (tensor.cols == 0) return;
+  for (std::int64_t first = 0; first < tensor.rows; first += rows_per_piece(tensor.stride)) {
+    const std::int64_t count = std::min(rows_per_piece(tensor.stride), tensor.rows - first);
+    const auto floats = static_cast<std::size_t>(count * tensor.cols);
+    const float* rows = rows_on_host(tensor, first, count, staging);
+    if (tensor.stride != tensor.cols) {
+      staging.packed.resize(floats);
+      copy_rows(rows, tensor.stride, staging.packed.data(), tensor.cols, count, tensor.cols);
+      rows = staging.packed.data();
+    }
+    use(std::as_bytes(std::span(rows, floats)));
+  }
+}
+
+std::string checksum(const Source& source, Staging& staging) {
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), &XXH3_freeState);
   XXH3_64bits_reset(state.get());
-  for_each_piece(source, buffer, [&](std::span<const std::byte> piece) {
+  for_each_piece(source, staging, [&](std::span<const std::byte> piece) {
     XXH3_64bits_update(state.get(), piece.data(), piece.size());
   });
   return hex(XXH3_64bits_digest(state.get()));
@@ -132,12 +172,12 @@ void save_safetensors(const std::string& path, const std::vector<StridedTensor>&
                       const std::map<std::string, TensorView>& others,
                       const std::map<std::string, std::string>& metadata) {
   const std::vector<Source> sources = collect(floats, others);
-  std::vector<std::byte> buffer;
+  Staging staging;
   json header;
   header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
   for (const Source& source : sources) {
-    header["__metadata__"][std::string(checksum_prefix) + source.name] = checksum(source, buffer);
+    header["__metadata__"][std::string(checksum_prefix) + source.name] = checksum(source, staging);
     if (header.contains(source.name)) throw internal_error("safetensors: tensor \"{}\" is given twice", source.name);
     header[source.name] = {
         {"dtype", source.dtype}, {"shape", source.shape}, {"data_offsets", {offset, offset + source.bytes}}};
@@ -147,7 +187,7 @@ void save_safetensors(const std::string& path, const std::vector<StridedTensor>&
   const std::string head = encode_header(header, path);
   file.append(std::as_bytes(std::span(head)));
   for (const Source& source : sources) {
-    for_each_piece(source, buffer, [&](std::span<const std::byte> piece) { file.append(piece); });
+    for_each_piece(source, staging, [&](std::span<const std::byte> piece) { file.append(piece); });
   }
   file.commit();
 }
@@ -313,17 +353,28 @@ std::span<const std::byte> SafetensorsFile::bytes(const std::string& name) const
 }
 
 void SafetensorsFile::read(const std::string& name, float* to, std::int64_t rows, std::int64_t cols,
-                           std::int64_t stride) const {
+                           std::int64_t stride, Memory* memory) const {
   const Entry& entry = impl_->entry(name);
   if (entry.dtype != "F32" || !same_shape(entry.shape, rows, cols)) {
     throw data_error("{}: tensor \"{}\" is {} [{}] where F32 [{}, {}] is needed. It belongs to another model.",
                      impl_->path, name, entry.dtype, fmt::join(entry.shape, ", "), rows, cols);
   }
-  const std::span<const std::byte> bytes = impl_->checked_bytes(name);
-  const std::size_t row_bytes = static_cast<std::size_t>(cols) * sizeof(float);
-  if (row_bytes == 0) return;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    std::memcpy(to + r * stride, bytes.data() + static_cast<std::size_t>(r) * row_bytes, row_bytes);
+  const std::byte* from = impl_->checked_bytes(name).data();
+  if (rows == 0 || cols == 0) return;
+  if (memory == nullptr) {
+    copy_rows(from, cols, to, stride, rows, cols);
+    return;
+  }
+  Staging staging;
+  const StridedTensor target = cut_single_row({name, to, rows, cols, stride, {}, memory});
+  for (std::int64_t first = 0; first < target.rows; first += rows_per_piece(target.stride)) {
+    const std::int64_t count = std::min(rows_per_piece(target.stride), target.rows - first);
+    staging.fetched.resize(static_cast<std::size_t>((count - 1) * target.stride + target.cols));
+    if (target.stride != target.cols)
+      (void)rows_on_host(target, first, count, staging);  // for what is between the rows
+    copy_rows(from + first * target.cols * float_bytes, target.cols, staging.fetched.data(), target.stride, count,
+              target.cols);
+    memory->copy_from_host(to + first * target.stride, staging.fetched.data(), staging.fetched.size() * sizeof(float));
   }
 }
 

@@ -45,11 +45,19 @@ class TruthCollector {
   }
 
   void finish(Backend& backend, Metrics& metrics) const {
-    metrics.values.emplace_back("entire_space_cvr_auc", auc(backend, pcvr_, if_clicked_));
-    metrics.values.emplace_back("bayes_ctr_auc", auc(backend, true_pctr_, click_));
-    metrics.values.emplace_back("bayes_cvr_auc", auc(backend, clicked_pcvr_, clicked_conversion_));
-    metrics.values.emplace_back("bayes_ctcvr_auc", auc(backend, true_pctcvr_, converted_));
-    metrics.values.emplace_back("bayes_entire_space_cvr_auc", auc(backend, true_pcvr_, if_clicked_));
+    const auto add = [&](const char* name, const std::vector<float>& scores, const std::vector<std::uint8_t>& labels) {
+      const auto size = static_cast<std::int64_t>(scores.size());
+      Buffer<float> on_scores(backend.memory(), size);
+      Buffer<std::uint8_t> on_labels(backend.memory(), size);
+      on_scores.copy_from_host(scores);
+      on_labels.copy_from_host(labels);
+      metrics.values.emplace_back(name, auc(backend, on_scores.span(), on_labels.span()));
+    };
+    add("entire_space_cvr_auc", pcvr_, if_clicked_);
+    add("bayes_ctr_auc", true_pctr_, click_);
+    add("bayes_cvr_auc", clicked_pcvr_, clicked_conversion_);
+    add("bayes_ctcvr_auc", true_pctcvr_, converted_);
+    add("bayes_entire_space_cvr_auc", true_pcvr_, if_clicked_);
   }
 
  private:
@@ -62,15 +70,12 @@ class TruthCollector {
 Metrics evaluate_with_truth(Backend& backend, const Model& model, std::shared_ptr<const PackedDataset> dataset,
                             const std::string& truth_path) {
   const Truth truth = load_truth(truth_path);
-  MetricsCollector collector;
   TruthCollector against_truth(truth, truth_path);
   ScoringOptions options;
   options.with_sample_ids = true;
-  score(backend, model, std::move(dataset), options, [&](const HostBatch& batch, MatrixView<const float> logits) {
-    collector.add(logits, batch.click, batch.conversion);
-    against_truth.add(batch, logits);
-  });
-  Metrics metrics = collector.result(backend);
+  Metrics metrics =
+      evaluate(backend, model, std::move(dataset), options,
+               [&](const HostBatch& batch, MatrixView<const float> logits) { against_truth.add(batch, logits); });
   against_truth.finish(backend, metrics);
   return metrics;
 }

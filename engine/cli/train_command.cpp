@@ -1,6 +1,7 @@
 #include <spdlog/spdlog.h>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -123,7 +124,7 @@ nlohmann::ordered_json summary(const Config& config, const std::string& device, 
 TrainingObserver observe(Progress& progress) {
   TrainingObserver observer;
   observer.on_step = [&progress](std::int64_t, std::int64_t rows, double loss) {
-    progress.update(static_cast<std::uint64_t>(rows), fmt::format("loss {:.5f}", loss));
+    progress.update(static_cast<std::uint64_t>(rows), std::isnan(loss) ? "" : fmt::format("loss {:.5f}", loss));
   };
   observer.on_log = [&progress](const std::string& line) {
     progress.note(fmt::format("{}  {} rows/s", line, short_number(progress.rate())));

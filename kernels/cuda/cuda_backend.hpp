@@ -4,6 +4,7 @@
 #include "kernels/backend.hpp"
 #include "kernels/cuda/command_queue.hpp"
 #include "kernels/cuda/options.hpp"
+#include "kernels/cuda/ranking.hpp"
 #include "kernels/cuda/tower_engine.hpp"
 
 namespace esmm::ESMM_DEVICE_NAMESPACE {
@@ -64,8 +65,9 @@ class CudaBackend final : public Backend {
   PinnedMemory pinned_;
   CommandQueue queue_{work_, memory_};
   TowerEngine towers_;  // of queue_, memory_ and the options
+  Buffer<float> hot_sums_{memory_, 0};       // of embedding gradients
   Buffer<double> partial_sums_{memory_, 0};  // ordered partial sums of the loss, norms and metrics
-  struct Ranking;                            // working space of auc
+  Ranking ranking_{memory_};
 };
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE

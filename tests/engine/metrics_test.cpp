@@ -17,15 +17,22 @@ struct Rows {
     click.push_back(static_cast<std::uint8_t>(y));
     conversion.push_back(static_cast<std::uint8_t>(z));
   }
+  /// Rows [begin, end) as one batch, in which all later rows are padding.
+  void add(MetricsCollector& collector, std::size_t begin, std::size_t end) const {
+    BatchView batch;
+    batch.click = std::span(click).subspan(begin);
+    batch.conversion = std::span(conversion).subspan(begin);
+    batch.impressions = static_cast<std::int64_t>(end - begin);
+    collector.add({logits.data() + 2 * begin, batch.rows(), 2}, batch);
+  }
   [[nodiscard]] Metrics metrics() const {
     const std::unique_ptr<Backend> backend = make_cpu_backend(1);
-    MetricsCollector collector;
+    MetricsCollector collector(*backend, static_cast<std::int64_t>(click.size()));
     // In two pieces: metrics must be global, not an average of pieces.
-    const std::size_t half = click.size() / 2, rest = click.size() - half;
-    const std::span<const std::uint8_t> y(click), z(conversion);
-    collector.add({logits.data(), static_cast<std::int64_t>(half), 2}, y.first(half), z.first(half));
-    collector.add({logits.data() + 2 * half, static_cast<std::int64_t>(rest), 2}, y.subspan(half), z.subspan(half));
-    return collector.result(*backend);
+    const std::size_t half = click.size() / 2;
+    add(collector, 0, half);
+    add(collector, half, click.size());
+    return collector.result();
   }
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/error.hpp"
 #include "tests/support/allocation_counter.hpp"
 #include "tests/support/toy_model.hpp"
 
@@ -81,8 +82,38 @@ TEST_P(TrainerGradient, LossOfAStepEqualsTheDoubleReference) {
   const HostBatch batch = toy_batch(bench.parameters.spec(), 65, 5);
   const double expected = reference::loss(test::to_reference(config, bench.parameters), test::to_reference(batch));
   bench.trainer.step(batch.view());
-  const double loss = bench.trainer.losses().total({config.ctr_weight, config.ctcvr_weight});
+  const double loss = bench.trainer.take_losses().back().total({config.ctr_weight, config.ctcvr_weight});
   EXPECT_NEAR(loss, expected, 1e-5);  // per row at most ~100 float roundings of logits of order 1
+}
+
+TEST(Trainer, LossesTakenLateAreThoseTakenAfterEveryStep) {
+  Bench often(toy_config(Activation::prelu)), late(toy_config(Activation::prelu));
+  EXPECT_TRUE(often.trainer.take_losses().empty());
+  std::vector<TaskLosses> expected;
+  for (std::uint64_t step = 0; step < 7; ++step) {
+    const HostBatch batch = toy_batch(often.parameters.spec(), 50, step);
+    often.trainer.step(batch.view());
+    ASSERT_EQ(often.trainer.pending_losses(), 1);
+    expected.push_back(often.trainer.take_losses().back());
+    late.trainer.step(batch.view());
+  }
+  EXPECT_EQ(late.trainer.pending_losses(), 7);
+  const std::span<const TaskLosses> taken = late.trainer.take_losses();
+  ASSERT_EQ(taken.size(), expected.size());
+  for (std::size_t i = 0; i < taken.size(); ++i) {
+    EXPECT_EQ(taken[i].ctr, expected[i].ctr);
+    EXPECT_EQ(taken[i].ctcvr, expected[i].ctcvr);
+  }
+  EXPECT_EQ(late.trainer.pending_losses(), 0);
+}
+
+TEST(Trainer, RefusesToForgetALoss) {
+  Bench bench(toy_config(Activation::relu));
+  const HostBatch batch = toy_batch(bench.parameters.spec(), 2, 1);
+  for (std::int64_t step = 0; step < Trainer::kMostPendingLosses; ++step) bench.trainer.step(batch.view());
+  EXPECT_THROW(bench.trainer.step(batch.view()), Error);
+  EXPECT_EQ(bench.trainer.take_losses().size(), static_cast<std::size_t>(Trainer::kMostPendingLosses));
+  EXPECT_NO_THROW(bench.trainer.step(batch.view()));
 }
 
 TEST(Trainer, GivesTheSameBytesWhateverTheNumberOfThreads) {
@@ -149,9 +180,9 @@ TEST(Trainer, LearnsALogThatItsFeaturesDecide) {
     batch.conversion[b] = batch.click[b] == 1 && batch.dense[2 * b + 1] > 0 ? 1 : 0;
   }
   bench.trainer.step(batch.view());
-  const double first = bench.trainer.losses().total({});
+  const double first = bench.trainer.take_losses().back().total({});
   for (int step = 0; step < 150; ++step) bench.trainer.step(batch.view());
-  EXPECT_LT(bench.trainer.losses().total({}), 0.25 * first);
+  EXPECT_LT(bench.trainer.take_losses().back().total({}), 0.25 * first);
 }
 
 TEST(Trainer, AStepAllocatesNothingOnceTheLargestBatchHasBeenSeen) {

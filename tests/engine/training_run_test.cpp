@@ -2,10 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "engine/interrupt.hpp"
 #include "kernels/error.hpp"
+#include "tests/support/far_backend.hpp"
 #include "tests/support/small_log.hpp"
 
 namespace esmm {
@@ -36,34 +38,49 @@ class TrainingRunTest : public testing::Test {
 
   struct Outcome {
     TrainingResult result;
-    std::string model, metrics;
+    std::string model, metrics, checkpoint;
     std::int64_t steps = 0;
   };
 
-  /// Trains in a new run directory. `interrupt_at` > 0: SIGINT "arrives" in that step, and the run is then resumed.
-  static Outcome train(const Config& config, std::int64_t interrupt_at = 0) {
+  /// A checkpoint's bytes but for the time it took, which is of fixed length.
+  static std::string without_seconds(std::string bytes) {
+    const std::string key = "\"train_seconds\":\"";
+    const std::size_t at = bytes.find(key);
+    EXPECT_NE(at, std::string::npos);
+    return bytes.replace(at + key.size(), 16, 16, '0');
+  }
+
+  using MakeBackend = std::unique_ptr<Backend> (*)(int threads);
+  static std::unique_ptr<Backend> make_far_backend(int threads) { return std::make_unique<test::FarBackend>(threads); }
+
+  /// Trains in a new run directory. `interrupt_at` > 0: SIGINT "arrives" in that step, and the run is then resumed, on
+  /// a backend made by `resume_on`.
+  static Outcome train(const Config& config, std::int64_t interrupt_at = 0, MakeBackend make = make_cpu_backend,
+                       MakeBackend resume_on = nullptr) {
     const std::string path = *directory_ / ("run" + std::to_string(runs_++));
     RunDirectory directory = RunDirectory::create(path);
     const auto vocabulary = log_->train->vocabulary();
     const ModelSpec spec =
         make_model_spec(config, log_->train->schema(), *vocabulary, normalisation(log_->train->statistics().dense));
     directory.write_setup(config, spec.schema, *vocabulary);
-    const std::unique_ptr<Backend> backend = make_cpu_backend(config.threads);
     Outcome outcome;
     TrainingObserver observer;
     observer.on_step = [&](std::int64_t step, std::int64_t, double) { set_interrupted(step == interrupt_at); };
     if (interrupt_at > 0) {
+      const std::unique_ptr<Backend> backend = make(config.threads);
       TrainingRun run(*backend, config, spec, directory, log_->train, log_->test, observer);
       EXPECT_TRUE(run.run().interrupted);
       set_interrupted(false);
       EXPECT_EQ(directory.checkpoints().back(), interrupt_at);
     }
     interrupt_at = 0;
+    const std::unique_ptr<Backend> backend = (resume_on != nullptr ? resume_on : make)(config.threads);
     TrainingRun run(*backend, config, spec, directory, log_->train, log_->test, observer);
     outcome.steps = run.total_steps();
     if (!directory.checkpoints().empty()) run.resume(directory.checkpoint_path(directory.checkpoints().back()));
     outcome.result = run.run();
     outcome.model = test::read_bytes(directory.model_path());
+    outcome.checkpoint = without_seconds(test::read_bytes(directory.checkpoint_path(directory.checkpoints().back())));
     outcome.metrics = test::read_bytes(path + "/metrics.jsonl");
     return outcome;
   }
@@ -100,6 +117,67 @@ TEST_F(TrainingRunTest, EndsWithTheSameBytesAfterAnInterruptionAtAnyStep) {
     EXPECT_EQ(resumed.metrics, whole.metrics) << "interrupted at step " << step;
     expect_equal(resumed.result.train, whole.result.train);
     expect_equal(*resumed.result.valid, *whole.result.valid);
+  }
+}
+
+// Its checks: tests/support/far_backend.hpp.
+TEST_F(TrainingRunTest, GivesTheSameBytesOnABackendWhoseMemoryTheHostCannotRead) {
+  for (const Shuffle shuffle : {Shuffle::common_row, Shuffle::impression}) {
+    Config often = config();
+    often.eval_every = 7;
+    often.shuffle = shuffle;
+    if (shuffle == Shuffle::impression) often.batch_size = 61;  // many and different common rows
+    const Outcome near = train(often), far = train(often, 0, make_far_backend);
+    EXPECT_FALSE(near.model.empty());
+    EXPECT_TRUE(far.model == near.model);
+    EXPECT_TRUE(far.checkpoint == near.checkpoint);
+    EXPECT_EQ(far.metrics, near.metrics);
+    expect_equal(far.result.train, near.result.train);
+    expect_equal(*far.result.valid, *near.result.valid);
+  }
+}
+
+TEST_F(TrainingRunTest, ClipsTheSameOnABackendWhoseMemoryTheHostCannotRead) {
+  Config clipped = config();
+  clipped.epochs = 1;
+  clipped.clip_norm = 0.01F;
+  clipped.clip_tables = true;
+  EXPECT_TRUE(train(clipped, 0, make_far_backend).model == train(clipped).model);
+}
+
+TEST_F(TrainingRunTest, ARunIsResumedOnOneBackendFromTheCheckpointOfAnother) {
+  const Outcome whole = train(config());
+  for (const std::int64_t step : {1, 12, 17}) {
+    const Outcome there = train(config(), step, make_cpu_backend, make_far_backend);
+    const Outcome back = train(config(), step, make_far_backend, make_cpu_backend);
+    const Outcome stayed = train(config(), step, make_far_backend);
+    for (const Outcome* resumed : {&there, &back, &stayed}) {
+      EXPECT_TRUE(resumed->model == whole.model) << "interrupted at step " << step;
+      EXPECT_EQ(resumed->metrics, whole.metrics) << "interrupted at step " << step;
+      EXPECT_TRUE(resumed->checkpoint == whole.checkpoint) << "interrupted at step " << step;
+    }
+  }
+}
+
+TEST_F(TrainingRunTest, TheObserverGetsTheLastKnownLoss) {
+  const std::string path = *directory_ / "observed";
+  const RunDirectory directory = RunDirectory::create(path);
+  const auto vocabulary = log_->train->vocabulary();
+  const ModelSpec spec = make_model_spec(config(), log_->train->schema(), *vocabulary, {});
+  directory.write_setup(config(), spec.schema, *vocabulary);
+  std::vector<double> losses;
+  TrainingObserver observer;
+  observer.on_step = [&](std::int64_t, std::int64_t, double loss) { losses.push_back(loss); };
+  const std::unique_ptr<Backend> backend = make_cpu_backend(1);
+  (void)TrainingRun(*backend, config(), spec, directory, log_->train, nullptr, observer).run();
+  ASSERT_EQ(losses.size(), 24U);
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    const std::size_t step = i + 1;
+    EXPECT_EQ(std::isnan(losses[i]), step < 5) << "the first are known at the first logging step";
+    const bool taken = step % 5 == 0 || step == 12 || step == 24;  // log_every; ends of epochs
+    if (step > 5) {
+      EXPECT_EQ(losses[i] != losses[i - 1], taken) << step;
+    }
   }
 }
 
@@ -215,6 +293,25 @@ TEST_F(TrainingRunTest, ALossThatIsNotFiniteEndsTheRunAndLeavesTheGoodCheckpoint
     EXPECT_EQ(error.code(), ExitCode::internal);
     EXPECT_THAT(error.what(), testing::HasSubstr("Lower --lr"));
   }
+}
+
+TEST_F(TrainingRunTest, ALossThatIsReadLateIsReportedWithItsOwnStep) {
+  Config wild = config();
+  wild.optimizer = OptimizerKind::sgd;
+  wild.lr = 1e30F;
+  const auto complaint = [&] {
+    try {
+      (void)train(wild);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("none");
+  };
+  wild.log_every = 1;
+  const std::string at_once = complaint();
+  EXPECT_THAT(at_once, testing::HasSubstr("the loss is"));
+  wild.log_every = 1000;
+  EXPECT_EQ(complaint(), at_once);
 }
 
 TEST_F(TrainingRunTest, KeepsOnlyTheNewestCheckpoints) {

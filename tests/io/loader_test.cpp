@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -77,9 +78,9 @@ LoaderOptions options(Order order, std::uint64_t window_bytes, std::int64_t batc
   return result;
 }
 
-template <class T>
-std::uint64_t hash(const std::vector<T>& column, std::uint64_t seed) {
-  return XXH3_64bits_withSeed(column.data(), column.size() * sizeof(T), seed + column.size());
+template <class Column>
+std::uint64_t hash(const Column& column, std::uint64_t seed) {
+  return XXH3_64bits_withSeed(column.data(), column.size() * sizeof(*column.data()), seed + column.size());
 }
 std::uint64_t hash(const HostBatch& batch) {
   std::uint64_t result = 0;
@@ -124,6 +125,65 @@ std::vector<std::uint64_t> expect_whole_dataset(Loader& loader, const Dataset& d
   EXPECT_EQ(order.size(), dataset.expected.size());
   EXPECT_EQ(std::set(order.begin(), order.end()).size(), order.size());
   return order;
+}
+
+TEST(Loader, KeepsAsManyBatchesAsAreHeldAndNoMore) {
+  LoaderOptions keeping = options(Order::by_common_row, 1 << 16, 300);
+  const std::vector<std::uint64_t> expected = one_epoch(users(), keeping);
+  keeping.held = 3;
+  keeping.batches_ahead = 1;
+  Loader loader(users().packed, users().inputs, keeping);
+  for (int epoch = 0; epoch < 2; ++epoch) {  // the second begins while the first one's batches are held
+    loader.start(0);
+    std::vector<const HostBatch*> batches;
+    std::vector<std::uint64_t> hashes;
+    while (const HostBatch* batch = loader.next()) {
+      batches.push_back(batch);
+      hashes.push_back(hash(*batch));
+      for (std::size_t back = 0; back < 3 && back < batches.size(); ++back) {
+        EXPECT_EQ(hash(*batches[batches.size() - 1 - back]), hashes[hashes.size() - 1 - back]) << "held by " << back;
+      }
+    }
+    EXPECT_EQ(hashes, expected);
+    EXPECT_EQ(std::set(batches.begin(), batches.end()).size(), 4U) << "batches in memory: three held, one ahead";
+  }
+  keeping.held = 0;
+  EXPECT_THROW(Loader(users().packed, users().inputs, keeping), Error);
+}
+
+/// Counts what is allocated from it.
+class CountingResource : public std::pmr::memory_resource {
+ public:
+  std::atomic<std::int64_t> bytes{0}, allocations{0};
+
+ private:
+  void* do_allocate(std::size_t size, std::size_t alignment) override {
+    bytes += static_cast<std::int64_t>(size);
+    ++allocations;
+    return std::pmr::new_delete_resource()->allocate(size, alignment);
+  }
+  void do_deallocate(void* pointer, std::size_t size, std::size_t alignment) override {
+    bytes -= static_cast<std::int64_t>(size);
+    std::pmr::new_delete_resource()->deallocate(pointer, size, alignment);
+  }
+  [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
+TEST(Loader, TakesTheMemoryOfItsBatchesFromTheGivenResource) {
+  CountingResource memory;
+  LoaderOptions given = options(Order::sequential, 1 << 20);
+  given.memory = &memory;
+  {
+    Loader loader(users().packed, users().inputs, given);
+    loader.start(0);
+    EXPECT_FALSE(rest_of_epoch(loader).empty());
+    const std::int64_t after_one_epoch = memory.allocations;
+    EXPECT_GT(memory.bytes, 700 * 3 * 4);
+    loader.start(1);
+    (void)rest_of_epoch(loader);
+    EXPECT_LE(memory.allocations, 2 * after_one_epoch) << "the memory is used again";
+  }
+  EXPECT_EQ(memory.bytes, 0);
 }
 
 TEST(Loader, DeliversEveryImpressionOncePerEpochWhateverTheOrderAndTheWindow) {

@@ -52,7 +52,7 @@ json entry(const char* dtype, const json& shape, const json& offsets) {
 }
 
 TEST_F(Safetensors, GivesBackStridedFloatsOtherTensorsAndMetadata) {
-  constexpr std::int64_t rows = 70'000, cols = 5, stride = 8;  // 1.4 MB: more than one piece
+  constexpr std::int64_t rows = 200'000, cols = 5, stride = 8;  // 4 MB, 6.4 with the padding: more than one piece
   std::vector<float> table(rows * stride, -1.0F);
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t c = 0; c < cols; ++c)
@@ -118,6 +118,66 @@ TEST_F(Safetensors, DoesNotDependOnTheStride) {
   const std::string first = content();
   save_safetensors(path_, {{"t", padded.data(), 3, 2, 3, {3, 2}}}, {}, {});
   EXPECT_EQ(content(), first);
+}
+
+/// A memory that the host cannot dereference: its pointers are off by a constant.
+class ElsewhereMemory final : public Memory {
+ public:
+  void* allocate(std::size_t bytes) override { return shift(::operator new(bytes), kDistance); }
+  void release(void* pointer) noexcept override { ::operator delete(shift(pointer, -kDistance)); }
+  void copy_from_host(void* to, const void* from, std::size_t bytes) override {
+    std::memcpy(shift(to, -kDistance), from, bytes);
+    largest_copy = std::max(largest_copy, bytes);
+  }
+  void copy_to_host(void* to, const void* from, std::size_t bytes) const override {
+    std::memcpy(to, shift(from, -kDistance), bytes);
+    largest_copy = std::max(largest_copy, bytes);
+  }
+  void zero(void* to, std::size_t bytes) override { std::memset(shift(to, -kDistance), 0, bytes); }
+  [[nodiscard]] std::int64_t row_stride(std::int64_t columns) const override { return columns + 3; }
+
+  mutable std::size_t largest_copy = 0;
+
+ private:
+  static constexpr std::intptr_t kDistance = std::intptr_t{1} << 60;  // no address of x86-64 or AArch64 Linux
+  static void* shift(const void* pointer, std::intptr_t distance) {
+    return reinterpret_cast<void*>(reinterpret_cast<std::intptr_t>(pointer) + distance);
+  }
+};
+
+TEST_F(Safetensors, WritesTheSameBytesFromAnotherMemoryAndReadsThemBackThere) {
+  constexpr std::int64_t rows = 200'000, cols = 5, length = 3'000'000;  // both in several pieces
+  std::vector<float> table(rows * cols), vector(length);
+  for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(i);
+  for (std::size_t i = 0; i < vector.size(); ++i) vector[i] = -static_cast<float>(i);
+  save_safetensors(
+      path_, {{"t", table.data(), rows, cols, cols, {rows, cols}}, {"v", vector.data(), 1, length, length, {length}}},
+      {}, {});
+  const std::string expected = content();
+
+  ElsewhereMemory memory;
+  const std::int64_t stride = memory.row_stride(cols);
+  const std::vector<float> between(rows * stride, 7.0F);
+  Buffer<float> far_table(memory, rows * stride), far_vector(memory, length);
+  far_table.copy_from_host(between);
+  memory.largest_copy = 0;
+  {
+    const SafetensorsFile file(path_);
+    file.read("t", far_table.data(), rows, cols, stride, &memory);
+    file.read("v", far_vector.data(), 1, length, length, &memory);
+  }
+  save_safetensors(path_,
+                   {{"t", far_table.data(), rows, cols, stride, {rows, cols}, &memory},
+                    {"v", far_vector.data(), 1, length, length, {length}, &memory}},
+                   {}, {});
+  EXPECT_TRUE(content() == expected);
+  EXPECT_LE(memory.largest_copy, std::size_t{4} << 20U) << "streamed";
+  std::vector<float> back(rows * stride);
+  far_table.copy_to_host(back);
+  for (std::size_t i = 0; i < back.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i) / stride, column = static_cast<std::int64_t>(i) % stride;
+    ASSERT_EQ(back[i], column < cols ? static_cast<float>(row * cols + column) : 7.0F) << i;
+  }
 }
 
 TEST_F(Safetensors, LeavesTheOldFileWhenItCannotWriteANewOne) {

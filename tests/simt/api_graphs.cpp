@@ -41,6 +41,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
   stream->capture = std::make_shared<Capture>();
   stream->capture->origin = stream;
   stream->capture->mode = mode;
+  stream->capture->thread = std::this_thread::get_id();
   stream->capture->members.insert(stream);
   stream->captured_tail.clear();
   call->captures.push_back(stream->capture.get());

@@ -32,16 +32,17 @@ T combine(AtomicOperation operation, T old, T value) {
 }
 
 template <class T>
-void check(const T* address) {
+void check(const T* address, const void* caller) {
+  const HarnessScope scope;
   if (reinterpret_cast<std::uintptr_t>(address) % sizeof(T) != 0) raise_fault("an atomic at a misaligned address");
-  touch(address, sizeof(T), Access::atomic);
+  touch(address, sizeof(T), Access::atomic, caller);
 }
 
 }  // namespace
 
 template <class T>
 T atomic_update(AtomicOperation operation, T* address, T value) {
-  check(address);
+  check(address, __builtin_return_address(0));
   const T old = *address;
   *address = combine(operation, old, value);
   return old;
@@ -49,7 +50,7 @@ T atomic_update(AtomicOperation operation, T* address, T value) {
 
 template <class T>
 T atomic_compare_and_swap(T* address, T expected, T desired) {
-  check(address);
+  check(address, __builtin_return_address(0));
   const T old = *address;
   if (old == expected) *address = desired;
   return old;

@@ -151,7 +151,8 @@ __global__ void deadlock_kernel() {
 
 TEST(Barrier, ADeadlockTellsWhoWaitsWhere) {
   EXPECT_THAT(fault_of([] { launch<deadlock_kernel>(1, 64, 0, nullptr); }),
-              AllOf(HasSubstr("deadlock"), HasSubstr("thread (0, 0, 0) to (2, 0, 0) in a warp operation"), HasSubstr("barrier_test.cpp")));
+              AllOf(HasSubstr("deadlock"), HasSubstr("thread (0, 0, 0) to (2, 0, 0) in a warp operation"),
+                    HasSubstr("barrier_test.cpp")));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 namespace simt {
 
 constinit thread_local ThreadView* running = nullptr;
+constinit thread_local bool in_device_code = false;
 Watch* watch = nullptr;
 
 namespace {
@@ -57,7 +58,7 @@ void BlockRunner::run(const KernelCall& call, Random& random) {
   }
   runner = this;
   describe_own_stack(main_);
-  if (watch != nullptr) watch->kernel_begins(call.arguments, call.argument_bytes);
+  if (watch != nullptr) watch->kernel_begins(call.body.arguments(), call.body.bytes());
   const std::uint64_t blocks = count_of(call.grid);
   Permutation order(blocks, random);
   for (std::uint64_t i = 0; i < blocks && !fault_; ++i) {
@@ -83,6 +84,7 @@ void BlockRunner::run_block() {
   running = first;
   switch_fiber(main_, *first->fiber);
   running = nullptr;
+  in_device_code = false;
   const char* damage = shared_.end();
   if (damage != nullptr && !fault_) fault_ = Fault(call_->name, block_name(), "", damage);
 }
@@ -139,26 +141,42 @@ void BlockRunner::fiber_main() {
 
 void BlockRunner::run_fresh_threads() {
   Fiber& self = *current().fiber;
+  for (;;) switch_fiber(self, run_threads(self));
+}
+
+/// Runs fresh threads for as long as one follows another; returns the fiber to go on with. Not to be inlined: a fiber
+/// that waited in between may be continued by another thread of the operating system, whose thread_local variables are
+/// elsewhere.
+[[gnu::noinline]] Fiber& BlockRunner::run_threads(Fiber& self) {
   for (;;) {
-    std::optional<std::string> thrown;
-    try {
-      call_->body();
-    } catch (const std::exception& error) {
-      thrown = error.what();
-    } catch (...) {
-      thrown = "(no std::exception)";
-    }
-    if (thrown) raise("device code threw an exception: " + *thrown);
+    run_body();
     finished(current());
     Thread* next = pick();
-    if (next != nullptr && next->state == Thread::State::fresh) {
-      next->fiber = &self;
-      running = next;
-      continue;
+    if (next == nullptr || next->state != Thread::State::fresh) {
+      fibers_.give_back(&self);
+      if (next != nullptr) running = next;
+      return next != nullptr ? *next->fiber : main_;
     }
-    fibers_.give_back(&self);
-    if (next != nullptr) running = next;
-    switch_fiber(self, next != nullptr ? *next->fiber : main_);
+    next->fiber = &self;
+    running = next;
+  }
+}
+
+void BlockRunner::run_body() {
+  std::optional<std::string> thrown;
+  try {
+    in_device_code = true;
+    call_->body();
+  } catch (const std::exception& error) {
+    thrown = error.what();
+  } catch (...) {
+    thrown = "(no std::exception)";
+  }
+  in_device_code = false;
+  if (thrown) {
+    std::string message = "device code threw an exception: " + *thrown;
+    thrown.reset();
+    raise(std::move(message));
   }
 }
 
@@ -192,8 +210,9 @@ void BlockRunner::release(const std::uint16_t* threads, unsigned count) {
 
 void BlockRunner::finished(Thread& thread) {
   if (!thread.pending.empty()) {
-    raise("returned while an asynchronous copy of " + to_string(thread.pending.front().place) +
-          " was pending: call __pipeline_commit() and __pipeline_wait_prior(0)");
+    std::string message = "returned while an asynchronous copy of " + to_string(thread.pending.front().place) +
+                          " was pending: call __pipeline_commit() and __pipeline_wait_prior(0)";
+    raise(std::move(message));
   }
   thread.state = Thread::State::returned;
   --live_;
@@ -210,14 +229,16 @@ int BlockRunner::barrier(Vote vote, bool predicate, const Place& place) {
   Warp& warp = warps_[thread.warp()];
   for (const Group& group : warp.groups) {
     if (((group.mask >> thread.lane()) & 1U) == 0) continue;
-    raise("reached __syncthreads at " + to_string(place) + " while other lanes wait for it in " +
-          group.operation->name + " at " + to_string(group.place));
+    std::string message = "reached __syncthreads at " + to_string(place) + " while other lanes wait for it in " +
+                          group.operation->name + " at " + to_string(group.place);
+    raise(std::move(message));
   }
   if (waiting_size_ != 0) {
     const Thread& other = threads_[waiting_[0]];
     if (!same_place(other.place, place) || vote_ != vote) {
-      raise("divergent barrier: reached __syncthreads at " + to_string(place) + " while thread " +
-            to_string(other.index) + " waits in __syncthreads at " + to_string(other.place));
+      std::string message = "divergent barrier: reached __syncthreads at " + to_string(place) + " while thread " +
+                            to_string(other.index) + " waits in __syncthreads at " + to_string(other.place);
+      raise(std::move(message));
     }
   }
   vote_ = vote;
@@ -250,7 +271,8 @@ void BlockRunner::open_barrier() {
 
 void* BlockRunner::shared(const Place& place) {
   if (shared_.data() == nullptr) {
-    raise("uses shared memory at " + to_string(place) + " but was launched with 0 bytes of it");
+    std::string message = "uses shared memory at " + to_string(place) + " but was launched with 0 bytes of it";
+    raise(std::move(message));
   }
   return shared_.data();
 }
@@ -289,21 +311,25 @@ void BlockRunner::raise_deadlock() {
 // ---- What the emulated headers call --------------------------------------------------------------------------------
 
 void raise_fault(std::string message) {
+  in_device_code = false;
   if (runner == nullptr) throw host_fault(std::move(message));
   runner->raise(std::move(message));
 }
 
 void* shared_memory(Place place) {
   if (runner == nullptr) throw host_fault("shared memory is asked for outside of a kernel");
+  const HarnessScope scope;
   return runner->shared(place);
 }
 
 int block_barrier(Vote vote, bool predicate, const Place& place) {
+  const HarnessScope scope;
   return runner->barrier(vote, predicate, place);
 }
 
 std::uint64_t warp_collective(const Collective& operation, unsigned mask, std::uint64_t value, int source,
                               const Place& place) {
+  const HarnessScope scope;
   return runner->warp(operation, mask, value, source, place);
 }
 
@@ -311,12 +337,24 @@ int lane_index() {
   return static_cast<int>(runner->current().lane());
 }
 
-void touch(const void* address, std::size_t bytes, Access access) {
-  if (watch != nullptr) watch->accessed(address, bytes, access);
+void touch(const void* address, std::size_t bytes, Access access, const void* caller) {
+  if (watch != nullptr) watch->accessed(address, bytes, access, caller);
 }
 
 Thread& current_thread() {
   return runner->current();
+}
+
+cuda::uint3 current_block_index() {
+  return runner->view().index;
+}
+
+cuda::uint3 thread_index(unsigned linear) {
+  return index_of(linear, runner->view().dim);
+}
+
+bool is_thread_record(const void* address) {
+  return runner->is_record(address);
 }
 
 bool is_shared(const void* from, std::size_t bytes) {

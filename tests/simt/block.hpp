@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "tests/simt/fiber.hpp"
 #include "tests/simt/random.hpp"
 #include "tests/simt/shared_block.hpp"
+#include "tests/simt/simt.hpp"
 #include "tests/simt/thread.hpp"
 
 namespace simt {
@@ -24,9 +24,7 @@ struct KernelCall {
   std::string name;
   cuda::dim3 grid, block;
   std::size_t shared_bytes = 0;
-  std::function<void()> body;       // runs one thread
-  const void* arguments = nullptr;  // where body keeps the kernel's arguments
-  std::size_t argument_bytes = 0;
+  Body body;  // runs one thread
 };
 
 /// An asynchronous copy into shared memory that has not arrived yet.
@@ -36,6 +34,7 @@ struct PendingCopy {
   std::uint32_t bytes, zero_filled;
   std::array<std::byte, 16> seen;  // the source when the copy was issued: it must not change
   Place place;
+  const void* caller;
 };
 
 struct alignas(64) Thread : ThreadView, Lane {
@@ -64,6 +63,10 @@ class BlockRunner {
   void* shared(const Place& place);
   [[noreturn]] void raise(std::string message);
   [[nodiscard]] Thread& current() const { return *static_cast<Thread*>(running); }
+  [[nodiscard]] const BlockView& view() const { return view_; }
+  [[nodiscard]] bool is_record(const void* address) const {
+    return address >= threads_.data() && address < threads_.data() + threads_.size();
+  }
   [[nodiscard]] const SharedBlock& shared_block() const { return shared_; }
   [[nodiscard]] std::string block_name() const;
 
@@ -83,7 +86,9 @@ class BlockRunner {
   static void fiber_main();
   void run_block();
   void prepare_threads();
-  void run_fresh_threads();
+  [[noreturn]] void run_fresh_threads();
+  Fiber& run_threads(Fiber& self);
+  void run_body();
   void finished(Thread& thread);
   void wait(Thread& thread);
   Thread* pick();
@@ -126,6 +131,11 @@ class BlockRunner {
 [[nodiscard]] std::string to_string(const Place& place);
 [[nodiscard]] bool same_place(const Place& a, const Place& b);
 [[nodiscard]] Thread& current_thread();
+[[nodiscard]] cuda::uint3 current_block_index();
+/// Of any thread of the running block.
+[[nodiscard]] cuda::uint3 thread_index(unsigned linear);
+/// Whether the address belongs to the harness's own notes on a thread.
+[[nodiscard]] bool is_thread_record(const void* address);
 /// Whether the range lies within the running block's shared memory.
 [[nodiscard]] bool is_shared(const void* from, std::size_t bytes);
 

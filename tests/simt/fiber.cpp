@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <unordered_set>
 
 #include "tests/simt/sanitizers.hpp"
 
@@ -50,12 +51,21 @@ constexpr std::size_t kStack = kAddressSanitizer ? 256 * 1024 : 128 * 1024;
 constexpr std::size_t kStacksPerMapping = 64;
 constexpr std::size_t kSavedRegisters = 6;
 
+/// ThreadSanitizer keeps a call stack for each fiber. A switch orders what comes before and after it: races of device
+/// code are the affair of the harness's own detector.
+void announce([[maybe_unused]] const Fiber& to) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_switch_to_fiber(to.thread_sanitizer, 0);
+#endif
+}
+
 }  // namespace
 
 void switch_fiber(Fiber& from, Fiber& to) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&from.fake_stack, to.bottom, to.size);
 #endif
+  announce(to);
   simt_switch_stack(&from.stack_pointer, to.stack_pointer);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
@@ -66,6 +76,7 @@ void leave_fiber(Fiber& from, Fiber& to) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(nullptr, to.bottom, to.size);
 #endif
+  announce(to);
   simt_switch_stack(&from.stack_pointer, to.stack_pointer);
   std::abort();  // nobody continues a fiber that was left
 }
@@ -77,6 +88,9 @@ void arrive_in_fiber() {
 }
 
 void describe_own_stack([[maybe_unused]] Fiber& fiber) {
+#if defined(__SANITIZE_THREAD__)
+  fiber.thread_sanitizer = __tsan_get_current_fiber();
+#endif
 #if defined(__SANITIZE_ADDRESS__)
   thread_local Fiber own;  // asking takes long
   if (own.bottom == nullptr) {
@@ -93,6 +107,7 @@ void describe_own_stack([[maybe_unused]] Fiber& fiber) {
 }
 
 FiberPool::~FiberPool() {
+  for (const auto& fiber : all_) forget(*fiber);
   for (void* mapping : mappings_) munmap(mapping, kStacksPerMapping * (kStack + kPage));
 }
 
@@ -119,6 +134,9 @@ void FiberPool::grow() {
 void FiberPool::prepare(Fiber& fiber) const {
   unpoison(fiber.bottom, fiber.size);
   fiber.fake_stack = nullptr;
+#if defined(__SANITIZE_THREAD__)
+  fiber.thread_sanitizer = __tsan_create_fiber(0);
+#endif
   fiber.stack_pointer = fiber.first_stack_pointer;
   auto* slots = static_cast<void**>(fiber.first_stack_pointer);
   for (std::size_t i = 0; i < kSavedRegisters; ++i) slots[i] = nullptr;
@@ -126,9 +144,17 @@ void FiberPool::prepare(Fiber& fiber) const {
   slots[kSavedRegisters + 1] = nullptr;  // where the entry would return to
 }
 
+void FiberPool::forget([[maybe_unused]] Fiber& fiber) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_destroy_fiber(fiber.thread_sanitizer);
+#endif
+}
+
 void FiberPool::reset() {
-  free_.clear();
+  const std::unordered_set<const Fiber*> kept(free_.begin(), free_.end());
   for (const auto& fiber : all_) {
+    if (kept.contains(fiber.get())) continue;
+    forget(*fiber);
     prepare(*fiber);
     free_.push_back(fiber.get());
   }

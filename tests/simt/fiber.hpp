@@ -11,6 +11,7 @@ struct Fiber {
   const void* bottom = nullptr;  // lowest address, for AddressSanitizer
   std::size_t size = 0;
   void* fake_stack = nullptr;
+  void* thread_sanitizer = nullptr;  // its view of this fiber
   void* first_stack_pointer = nullptr;
 };
 
@@ -23,7 +24,7 @@ void switch_fiber(Fiber& from, Fiber& to);
 [[noreturn]] void leave_fiber(Fiber& from, Fiber& to);
 /// To be called first by every FiberEntry.
 void arrive_in_fiber();
-/// Fills in the bounds of the operating system's stack that the caller is on (AddressSanitizer wants to know).
+/// Makes a fiber of the operating system's stack that the caller is on.
 void describe_own_stack(Fiber& fiber);
 
 /// Stacks of 128 KiB, each above a guard page, made once and reused.
@@ -41,12 +42,13 @@ class FiberPool {
     return fiber;
   }
   void give_back(Fiber* fiber) { free_.push_back(fiber); }
-  /// Forgets what all fibers were doing: none of them may be running.
+  /// Takes back the fibers that were left in the middle: none of them may be running.
   void reset();
 
  private:
   void grow();
   void prepare(Fiber& fiber) const;
+  static void forget(Fiber& fiber);
 
   FiberEntry entry_;
   std::vector<std::unique_ptr<Fiber>> all_;

@@ -14,7 +14,7 @@
 namespace simt {
 namespace {
 
-constexpr std::size_t kReserved = std::size_t{64} << 30;
+constexpr std::size_t kReserved = std::size_t{16} << 30;
 constexpr std::size_t kReuseAbove = std::size_t{2} << 30;  // addresses start over, once nothing is allocated
 constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kGuard = 256;  // at least, on each side

@@ -10,6 +10,6 @@ void __pipeline_memcpy_async(void* to_shared, const void* from_global, std::size
                              Place place = Place::current());
 void __pipeline_commit();
 /// Waits for all of the calling thread's committed batches but the last `batches`.
-void __pipeline_wait_prior(std::size_t batches, Place place = Place::current());
+void __pipeline_wait_prior(std::size_t batches);
 
 }  // namespace simt::cuda

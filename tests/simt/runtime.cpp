@@ -5,7 +5,7 @@
 #include <exception>
 
 #include "tests/simt/runtime_api.hpp"
-#include "tests/simt/sanitizers.hpp"
+#include "tests/simt/watch.hpp"
 
 namespace simt {
 namespace {
@@ -36,6 +36,7 @@ void Runtime::fail(const Fault& error) {
 }
 
 void Runtime::throw_fault() {
+  if (!refused_launch.empty() && !fault_) fault_ = host_fault(std::exchange(refused_launch, ""));
   if (!fault_ || std::uncaught_exceptions() > 0) return;
   const Fault error = *fault_;
   fault_.reset();
@@ -62,6 +63,8 @@ bool Runtime::capture_forbids() {
   bool forbidden = false;
   for (Capture* capture : captures) {
     if (capture->mode == cuda::cudaStreamCaptureModeRelaxed) continue;
+    const bool here = capture->thread == std::this_thread::get_id();
+    if (capture->mode == cuda::cudaStreamCaptureModeThreadLocal && !here) continue;
     capture->invalid = forbidden = true;
   }
   return forbidden;
@@ -78,6 +81,8 @@ cuda::cudaError_t report(cuda::cudaError_t error) {
 }
 
 cuda::cudaError_t cuda::cudaGetLastError() {
+  const ApiCall call;
+  call->refused_launch.clear();
   return std::exchange(last_error, cudaSuccess);
 }
 cuda::cudaError_t cuda::cudaPeekAtLastError() {
@@ -107,21 +112,58 @@ ApiCalls api_calls() {
 }
 
 cuda::cudaError_t launch(std::string_view name, cuda::dim3 grid, cuda::dim3 block, std::size_t dynamic_shared_bytes,
-                         cuda::cudaStream_t stream_handle, std::function<void()> body, const void* function) {
+                         cuda::cudaStream_t stream_handle, Body body, const void* function) {
   const ApiCall call;
   Stream* stream = call->streams.find(stream_handle);
-  if (stream == nullptr) return report(cuda::cudaErrorInvalidResourceHandle);
+  const auto refuse = [&](cuda::cudaError_t error) {
+    call->refused_launch = "the launch of " + std::string(name) + " failed: " + cuda::cudaGetErrorString(error);
+    return report(error);
+  };
+  if (stream == nullptr) return refuse(cuda::cudaErrorInvalidResourceHandle);
   const bool empty = grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0;
   const bool too_many = grid.x > kMostBlocksX || grid.y > kMostBlocksYZ || grid.z > kMostBlocksYZ || block.x > 1024 ||
                         block.y > 1024 || block.z > 64 || std::uint64_t{block.x} * block.y * block.z > kMostThreads;
-  if (empty || too_many) return report(cuda::cudaErrorInvalidConfiguration);
-  const auto opt_in = call->shared_opt_in.find(function);
-  const std::size_t limit = opt_in == call->shared_opt_in.end() ? kSharedLimit : std::max(kSharedLimit, opt_in->second);
-  if (dynamic_shared_bytes > limit) return report(cuda::cudaErrorInvalidValue);
+  if (empty || too_many) return refuse(cuda::cudaErrorInvalidConfiguration);
+  std::size_t limit = kSharedLimit;
+  for (const auto& [opted_in, bytes] : call->shared_opt_in) {
+    if (function == nullptr || function == opted_in) limit = std::max(limit, bytes);
+  }
+  if (dynamic_shared_bytes > limit) return refuse(cuda::cudaErrorInvalidValue);
   ++call->calls.launches;
   KernelCall kernel{std::string(name), grid, block, dynamic_shared_bytes, std::move(body)};
   call->streams.add(*stream,
                     {std::string(name), [kernel = std::move(kernel)] { Runtime::get().run_kernel(kernel); }, {}});
+  call->limit_queue();
+  return cuda::cudaSuccess;
+}
+
+cuda::cudaError_t enqueue_host(std::string_view name, cuda::cudaStream_t stream_handle, std::vector<Bytes> reads,
+                               std::vector<Bytes> writes, std::function<void()> work) {
+  const ApiCall call;
+  Stream* stream = call->streams.find(stream_handle);
+  if (stream == nullptr) return report(cuda::cudaErrorInvalidResourceHandle);
+  ++call->calls.launches;
+  const auto run = [name = std::string(name), reads = std::move(reads), writes = std::move(writes),
+                    work = std::move(work)] {
+    Runtime& runtime = Runtime::get();
+    ++runtime.launched[name];
+    for (const auto* ranges : {&reads, &writes}) {
+      for (const auto& [data, bytes] : *ranges) {
+        if (bytes == 0 || runtime.device.contains(data, bytes)) continue;
+        throw host_fault(name + ": " + std::to_string(bytes) + " bytes leave their allocation: they start at " +
+                         runtime.device.describe(data));
+      }
+    }
+    for (const auto& [data, bytes] : reads) {
+      const std::string error = watch == nullptr ? "" : watch->check_read(data, bytes);
+      if (!error.empty()) throw host_fault(name + ": " + error);
+    }
+    work();
+    for (const auto& [data, bytes] : writes) {
+      if (watch != nullptr) watch->written(data, bytes);
+    }
+  };
+  call->streams.add(*stream, {std::string(name), run, {}});
   call->limit_queue();
   return cuda::cudaSuccess;
 }

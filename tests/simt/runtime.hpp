@@ -31,6 +31,7 @@ class Runtime {
   std::vector<std::unique_ptr<Event>> events;
   std::vector<std::unique_ptr<Graph>> graphs;
   std::vector<std::unique_ptr<GraphExec>> executables;
+  std::string refused_launch;      // why, until someone asks
   std::vector<Capture*> captures;  // in progress
 
   /// Runs the body with device memory open; a Fault drops all queued work and waits for throw_fault().

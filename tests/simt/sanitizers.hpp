@@ -7,6 +7,10 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace simt {
 
 #if defined(__SANITIZE_ADDRESS__)

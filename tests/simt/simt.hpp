@@ -1,10 +1,15 @@
 #pragma once
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "tests/simt/fault.hpp"
 #include "tests/simt/runtime_types.hpp"
@@ -23,11 +28,32 @@ template <auto kernel>
   return name.substr(name.rfind(':') + 1);
 }
 
+/// What a kernel's threads run: any callable. It stays where it is, so that its captures, the kernel's arguments, are
+/// known to be one range of bytes.
+class Body {
+ public:
+  template <class Callable>
+  requires std::invocable<const Callable&> Body(Callable callable)  // NOLINT: converts
+      : callable_(std::make_shared<const Callable>(std::move(callable))),
+        bytes_(sizeof(Callable)),
+        call_([](const void* self) { (*static_cast<const Callable*>(self))(); }) {}
+
+  void operator()() const { call_(callable_.get()); }
+  [[nodiscard]] const void* arguments() const { return callable_.get(); }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::shared_ptr<const void> callable_;
+  std::size_t bytes_;
+  void (*call_)(const void* self);
+};
+
 /// Enqueues grid x block calls of `body` on the stream. Like every launch it returns (and keeps for cudaGetLastError)
-/// cudaErrorInvalidConfiguration or cudaErrorInvalidValue where a limit of CUDA is broken. `function` is the kernel
-/// that cudaFuncSetAttribute knows, null where `body` is none; the arguments are the bytes that body keeps them in.
+/// cudaErrorInvalidConfiguration or cudaErrorInvalidValue where a limit of CUDA is broken; if nobody asks for it, the
+/// next synchronising call throws. `function` is the kernel that cudaFuncSetAttribute knows; without it, what any
+/// kernel was allowed holds.
 cuda::cudaError_t launch(std::string_view name, cuda::dim3 grid, cuda::dim3 block, std::size_t dynamic_shared_bytes,
-                         cuda::cudaStream_t stream, std::function<void()> body, const void* function = nullptr);
+                         cuda::cudaStream_t stream, Body body, const void* function = nullptr);
 
 /// The same for a kernel and its arguments, which are passed by value.
 template <auto kernel, class... Args>
@@ -38,6 +64,15 @@ cuda::cudaError_t launch(cuda::dim3 grid, cuda::dim3 block, std::size_t dynamic_
       kernel_name<kernel>(), grid, block, dynamic_shared_bytes, stream, [=] { kernel(args...); },
       reinterpret_cast<const void*>(kernel));
 }
+
+/// For host stand-ins of CUDA's libraries: enqueues plain host code that may use the device memory it names, every byte
+/// of which it reads, or writes.
+struct Bytes {
+  const void* data;
+  std::size_t count;
+};
+cuda::cudaError_t enqueue_host(std::string_view name, cuda::cudaStream_t stream, std::vector<Bytes> reads,
+                               std::vector<Bytes> writes, std::function<void()> work);
 
 /// Another order of blocks, threads and streams. The default seed is fixed.
 void set_schedule(std::uint64_t seed);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/simt/random.hpp"
@@ -67,6 +68,7 @@ struct Capture {
   Graph graph;
   Stream* origin = nullptr;
   cuda::cudaStreamCaptureMode mode{};
+  std::thread::id thread;  // that began it
   bool invalid = false;
   bool ended = false;
   std::set<Stream*> members;

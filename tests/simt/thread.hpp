@@ -22,7 +22,19 @@ struct ThreadView {
 /// The device thread that this OS thread is executing, or null in host code.
 extern constinit thread_local ThreadView* running;
 
+/// Whether that thread is in device code rather than in the harness: what the harness does is not device code's fault.
+extern constinit thread_local bool in_device_code;
+/// For functions that device code calls.
+class HarnessScope {
+ public:
+  HarnessScope() { in_device_code = false; }
+  ~HarnessScope() { in_device_code = true; }
+  HarnessScope(const HarnessScope&) = delete;
+  HarnessScope& operator=(const HarnessScope&) = delete;
+};
+
 /// Ends the running kernel; the next synchronising host call throws a Fault with the place of the running thread.
+/// Nothing is unwound: a caller in device code that holds heap memory leaks it.
 [[noreturn]] void raise_fault(std::string message);
 
 /// The dynamic shared memory of the running block: fresh, filled with 0xFF bytes, 128-byte aligned.
@@ -49,6 +61,7 @@ struct Collective {
   const char* name;
   const char* (*finish)(WarpLanes& lanes);
   bool needs_all_lanes = false;  // a lane that has returned is an error
+  bool orders_memory = false;    // only __syncwarp does: shuffles and votes exchange registers
 };
 /// Waits for the lanes of `mask`; returns the calling lane's result.
 std::uint64_t warp_collective(const Collective& operation, unsigned mask, std::uint64_t value, int source,
@@ -64,7 +77,8 @@ template <class T>
 T atomic_compare_and_swap(T* address, T expected, T desired);
 
 enum class Access { read, write, atomic };
-/// Tells the watch, if there is one, of an access that the harness makes on behalf of the running thread.
-void touch(const void* address, std::size_t bytes, Access access);
+/// Tells the watch, if there is one, of an access that the harness makes on behalf of the running thread; `caller` is a
+/// return address in device code.
+void touch(const void* address, std::size_t bytes, Access access, const void* caller);
 
 }  // namespace simt

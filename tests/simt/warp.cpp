@@ -23,8 +23,9 @@ std::uint64_t BlockRunner::warp(const Collective& operation, unsigned mask, std:
   Warp& warp = warps_[thread.warp()];
   const unsigned self = 1U << thread.lane();
   if ((mask & self) == 0) {
-    raise(lane_text(self) + " calls " + operation.name + " at " + to_string(place) + " with mask " + mask_text(mask) +
-          ", which does not name it");
+    std::string message = lane_text(self) + " calls " + operation.name + " at " + to_string(place) + " with mask " +
+                          mask_text(mask) + ", which does not name it";
+    raise(std::move(message));
   }
   thread.value = value;
   thread.source = source;
@@ -49,18 +50,21 @@ std::uint64_t BlockRunner::warp(const Collective& operation, unsigned mask, std:
 /// A lane that opens a new group: is there any way that it will complete?
 void BlockRunner::check_group(const Warp& warp, const Thread& thread, const Collective& operation, unsigned mask,
                               const Place& place) {
-  const std::string here = std::string(operation.name) + " at " + to_string(place);
+  const auto here = [&] { return std::string(operation.name) + " at " + to_string(place); };
   const unsigned self = 1U << thread.lane();
   if ((mask & warp.at_barrier) != 0) {
-    raise(here + " names " + lane_text(mask & warp.at_barrier) + ", which waits in __syncthreads at " +
-          to_string(
-              threads_[thread.warp() * kWarp + static_cast<unsigned>(__builtin_ctz(mask & warp.at_barrier))].place));
+    std::string message =
+        here() + " names " + lane_text(mask & warp.at_barrier) + ", which waits in __syncthreads at " +
+        to_string(threads_[thread.warp() * kWarp + static_cast<unsigned>(__builtin_ctz(mask & warp.at_barrier))].place);
+    raise(std::move(message));
   }
   for (const Group& group : warp.groups) {
     if ((group.mask & self) == 0 || (mask & group.arrived) == 0) continue;  // may still meet later
-    raise("divergent warp operation: " + lane_text(self) + " is at " + here + " with mask " + mask_text(mask) +
-          " while " + lane_text(mask & group.arrived) + " waits in " + group.operation->name + " at " +
-          to_string(group.place) + " with mask " + mask_text(group.mask));
+    std::string message = "divergent warp operation: " + lane_text(self) + " is at " + here() + " with mask " +
+                          mask_text(mask) + " while " + lane_text(mask & group.arrived) + " waits in " +
+                          group.operation->name + " at " + to_string(group.place) + " with mask " +
+                          mask_text(group.mask);
+    raise(std::move(message));
   }
 }
 
@@ -68,8 +72,9 @@ void BlockRunner::finish_group(Warp& warp, std::size_t group_index, unsigned war
   const Group group = warp.groups[group_index];
   warp.groups.erase(warp.groups.begin() + static_cast<std::ptrdiff_t>(group_index));
   if (group.operation->needs_all_lanes && group.arrived != group.mask) {
-    raise(std::string(group.operation->name) + " at " + to_string(group.place) + " needs " +
-          lane_text(group.mask & ~group.arrived) + ", which has returned or does not exist");
+    std::string message = std::string(group.operation->name) + " at " + to_string(group.place) + " needs " +
+                          lane_text(group.mask & ~group.arrived) + ", which has returned or does not exist";
+    raise(std::move(message));
   }
   WarpLanes lanes{{}, group.mask, group.arrived};
   std::array<std::uint16_t, kWarp> released;
@@ -80,9 +85,10 @@ void BlockRunner::finish_group(Warp& warp, std::size_t group_index, unsigned war
     released[count++] = static_cast<std::uint16_t>(warp_index * kWarp + lane);
   }
   if (const char* error = group.operation->finish(lanes)) {
-    raise(std::string(group.operation->name) + " at " + to_string(group.place) + " " + error);
+    std::string message = std::string(group.operation->name) + " at " + to_string(group.place) + " " + error;
+    raise(std::move(message));
   }
-  if (watch != nullptr) watch->warp_synchronised(warp_index, group.arrived);
+  if (watch != nullptr && group.operation->orders_memory) watch->warp_synchronised(warp_index, group.arrived);
   random_->shuffle(released.data(), count);
   release(released.data(), count);
 }

@@ -1,6 +1,9 @@
 #include "tests/simt/warp_intrinsics.hpp"
 
 #include <algorithm>
+#include <string>
+
+#include "tests/simt/block.hpp"
 
 namespace simt {
 namespace {
@@ -81,7 +84,7 @@ const char* reduce(WarpLanes& lanes, Combine combine) {
 
 namespace collectives {
 
-const Collective syncwarp{"__syncwarp", finish_sync};
+const Collective syncwarp{"__syncwarp", finish_sync, false, true};
 const Collective shuffle{"a shuffle", finish_shuffle};
 const Collective ballot{"__ballot_sync", finish_ballot};
 const Collective all{"__all_sync", finish_all};
@@ -116,8 +119,9 @@ const Collective bit_xor{"__reduce_xor_sync", [](WarpLanes& lanes) {
 
 void check_width(int width, const Place& place) {
   if (width >= 1 && width <= 32 && std::has_single_bit(static_cast<unsigned>(width))) return;
-  raise_fault("a shuffle at line " + std::to_string(place.line()) + " has width " + std::to_string(width) +
-              ", which is no power of two up to 32");
+  std::string message = "the shuffle at " + to_string(place) + " has width " + std::to_string(width) +
+                        ", which is no power of two up to 32";
+  raise_fault(std::move(message));
 }
 
 }  // namespace simt

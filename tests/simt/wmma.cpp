@@ -1,7 +1,10 @@
 #include "tests/simt/wmma.hpp"
 
 #include <array>
+#include <cstring>
 #include <string>
+
+#include "tests/simt/block.hpp"
 
 namespace simt {
 namespace {
@@ -14,11 +17,17 @@ const char* finish_access(WarpLanes& lanes) {
   return nullptr;
 }
 
-template <class Element, std::size_t count>
-void gather(std::array<Element, count>& to, const Scatter& places, const std::array<const Element*, 32>& lanes) {
-  for (unsigned e = 0; e < count; ++e) {
-    const unsigned position = places.position(e);
-    to[e] = lanes[position % 32][position / 32];
+/// Calls body(element, lane, slot) for all elements. Neighbouring slots of a lane are a constant number of elements
+/// apart.
+template <std::size_t count, class Body>
+void for_each_element(const Scatter& places, Body&& body) {
+  const unsigned step = (places.element(32) - places.element(0)) & (count - 1);
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    unsigned element = places.element(lane);
+    for (unsigned slot = 0; slot < count / 32; ++slot) {
+      body(element, lane, slot);
+      element = (element + step) & (count - 1);
+    }
   }
 }
 
@@ -36,14 +45,32 @@ bool converted(float tf32) {
   return (bits & 0x1FFFU) == 0 || tf32 != tf32;
 }
 
+/// False where an operand's low bits are set.
 template <class Element, std::size_t count>
-bool widen(std::array<float, count>& to, const std::array<Element, count>& from) {
+bool gather(std::array<float, count>& to, const Scatter& places, const std::array<const Element*, 32>& lanes) {
   bool all_converted = true;
-  for (std::size_t e = 0; e < count; ++e) {
-    to[e] = to_float(from[e]);
-    all_converted = all_converted && converted(from[e]);
-  }
+  for_each_element<count>(places, [&](unsigned element, unsigned lane, unsigned slot) {
+    to[element] = to_float(lanes[lane][slot]);
+    all_converted = all_converted && converted(lanes[lane][slot]);
+  });
   return all_converted;
+}
+
+/// c[m, n] += a[m, k] * b[k, n], in order of k. Vectors by hand: gcc 12 would shuffle more than it multiplies.
+template <std::size_t m, std::size_t n, std::size_t k>
+void multiply_add(const std::array<float, m * k>& a, const std::array<float, k * n>& b, std::array<float, m * n>& c) {
+  using Four [[gnu::vector_size(16)]] = float;
+  constexpr std::size_t kVectors = n / 4;
+  std::array<Four, k * kVectors> b_rows;
+  std::memcpy(b_rows.data(), b.data(), sizeof(b_rows));
+  for (std::size_t i = 0; i < m; ++i) {
+    std::array<Four, kVectors> row;
+    std::memcpy(row.data(), &c[i * n], sizeof(row));
+    for (std::size_t j = 0; j < k; ++j) {
+      for (std::size_t v = 0; v < kVectors; ++v) row[v] += a[i * k + j] * b_rows[j * kVectors + v];
+    }
+    std::memcpy(&c[i * n], row.data(), sizeof(row));
+  }
 }
 
 template <class Element, int m, int n, int k>
@@ -59,24 +86,17 @@ const char* finish_product(WarpLanes& lanes) {
     b_lanes[l] = static_cast<const Element*>(of(l).b);
     c_lanes[l] = of(l).c;
   }
-  std::array<Element, m * k> a_elements;
-  std::array<Element, k * n> b_elements;
   std::array<float, m * k> a;
   std::array<float, k * n> b;
   std::array<float, m * n> c;
-  gather(a_elements, of(0).a_places, a_lanes);
-  gather(b_elements, of(0).b_places, b_lanes);
-  gather(c, of(0).c_places, c_lanes);
-  if (!widen(a, a_elements) || !widen(b, b_elements)) return "has an operand not rounded by __float_to_tf32";
-  for (std::size_t i = 0; i < m; ++i) {
-    for (std::size_t j = 0; j < k; ++j) {
-      for (std::size_t l = 0; l < n; ++l) c[i * n + l] += a[i * k + j] * b[j * n + l];
-    }
+  if (!gather(a, of(0).a_places, a_lanes) || !gather(b, of(0).b_places, b_lanes)) {
+    return "has an operand not rounded by __float_to_tf32";
   }
-  for (unsigned e = 0; e < m * n; ++e) {
-    const unsigned position = of(0).c_places.position(e);
-    of(position % 32).d[position / 32] = c[e];
-  }
+  for_each_element<m * n>(of(0).c_places,
+                          [&](unsigned element, unsigned lane, unsigned slot) { c[element] = c_lanes[lane][slot]; });
+  multiply_add<m, n, k>(a, b, c);
+  for_each_element<m * n>(of(0).c_places,
+                          [&](unsigned element, unsigned lane, unsigned slot) { of(lane).d[slot] = c[element]; });
   return nullptr;
 }
 
@@ -95,12 +115,12 @@ const Collective product_16x16x8{"mma_sync", finish_product<float, 16, 16, 8>, t
 
 void check_matrix_access(const Collective& operation, const MatrixAccess& access, unsigned element_bytes,
                          const Place& place) {
-  const auto fail = [&](const std::string& what) {
-    raise_fault(std::string(operation.name) + " at line " + std::to_string(place.line()) + " has " + what);
-  };
-  if (reinterpret_cast<std::uintptr_t>(access.address) % 32 != 0) fail("an address that is not 32-byte aligned");
-  if (access.stride * element_bytes % 16 != 0) {
-    fail("a stride of " + std::to_string(access.stride) + ", which is no multiple of 16 bytes");
+  const bool misaligned = reinterpret_cast<std::uintptr_t>(access.address) % 32 != 0;
+  if (misaligned || access.stride * element_bytes % 16 != 0) {
+    std::string message = std::string(operation.name) + " at " + to_string(place) + " has ";
+    message += misaligned ? "an address that is not 32-byte aligned"
+                          : "a stride of " + std::to_string(access.stride) + ", which is no multiple of 16 bytes";
+    raise_fault(std::move(message));
   }
   warp_collective(operation, 0xFFFFFFFFU, reinterpret_cast<std::uintptr_t>(&access), 0, place);
 }

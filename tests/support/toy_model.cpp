@@ -34,9 +34,9 @@ ModelSpec toy_spec(const Config& config) {
 namespace {
 
 struct BagWriter {
-  std::vector<std::uint32_t>& offsets;
-  std::vector<std::uint32_t>& rows;
-  std::vector<float>& weights;
+  std::pmr::vector<std::uint32_t>& offsets;
+  std::pmr::vector<std::uint32_t>& rows;
+  std::pmr::vector<float>& weights;
 };
 
 void add_bags(const ModelSpec& spec, Side side, std::mt19937_64& random, const BagWriter& out) {
@@ -95,9 +95,9 @@ reference::Esmm to_reference(const Config& config, const Parameters& parameters)
 
 namespace {
 
-std::vector<reference::Bag> bags_of_row(const std::vector<std::uint32_t>& offsets,
-                                        const std::vector<std::uint32_t>& rows, const std::vector<float>& weights,
-                                        std::int64_t fields, std::int64_t row) {
+std::vector<reference::Bag> bags_of_row(const std::pmr::vector<std::uint32_t>& offsets,
+                                        const std::pmr::vector<std::uint32_t>& rows,
+                                        const std::pmr::vector<float>& weights, std::int64_t fields, std::int64_t row) {
   std::vector<reference::Bag> bags;
   for (std::int64_t f = 0; f < fields; ++f) {
     const auto bag = static_cast<std::size_t>(row * fields + f);

@@ -1,0 +1,85 @@
+#include "kernels/optimizer.hpp"
+
+#include "kernels/cuda/cuda_backend.hpp"
+#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/update_row.cuh"
+
+namespace esmm::ESMM_DEVICE_NAMESPACE {
+
+namespace {
+
+constexpr std::int64_t kNormChunk = 64 * kReduceBlock;  // elements that one block sums
+
+template <OptimizerKind kind>
+__global__ void update_elements(const StepConstants<float>* constants, std::int64_t count, const float* gradients,
+                                float* parameters, float* slot0, float* slot1) {
+  const StepConstants<float> c = *constants;
+  for (std::int64_t i = grid_thread(); i < count; i += grid_threads()) {
+    float none = 0.0F;
+    float& first = kSlots<kind> > 0 ? slot0[i] : none;
+    float& second = kSlots<kind> > 1 ? slot1[i] : none;
+    step_element<kind>(c, gradients[i], parameters[i], first, second);
+  }
+}
+
+/// Columns from `first` on get `value`, those before it zero.
+__global__ void fill_state(MatrixView<float> state, std::int64_t first, float value) {
+  const std::int64_t count = state.rows * state.cols;
+  for (std::int64_t i = grid_thread(); i < count; i += grid_threads()) {
+    const std::int64_t column = i % state.cols;
+    state(i / state.cols, column) = column < first ? 0.0F : value;
+  }
+}
+
+/// Σ x² over chunks of kNormChunk elements; sums [chunks].
+__global__ void sum_squares(MatrixView<const float> values, double* sums) {
+  const std::int64_t count = values.rows * values.cols;
+  const std::int64_t first = blockIdx.x * kNormChunk;
+  const std::int64_t last = first + kNormChunk < count ? first + kNormChunk : count;
+  double sum = 0.0;
+  for (std::int64_t i = first + threadIdx.x; i < last; i += kReduceBlock) {
+    const double x = static_cast<double>(values(i / values.cols, i % values.cols));
+    sum += x * x;
+  }
+  const double total = block_sum(sum, shared_memory<double>());
+  if (threadIdx.x == 0) sums[blockIdx.x] = total;
+}
+
+}  // namespace
+
+void CudaBackend::initialise_state(const OptimizerConfig& config, MatrixView<float> state, std::int64_t dim) {
+  const bool has_accumulator = config.kind == OptimizerKind::adagrad || config.kind == OptimizerKind::rowwise_adagrad ||
+                               config.kind == OptimizerKind::ftrl;
+  const std::int64_t first = config.kind == OptimizerKind::ftrl ? dim : 0;  // ftrl: z, then the accumulator n
+  queue_.launch<fill_state>(thread_per_item(state.rows * state.cols), state, first,
+                            has_accumulator ? config.initial_accumulator : 0.0F);
+}
+
+void CudaBackend::update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
+                               const OptimizerStep& optimizer) {
+  const auto count = static_cast<std::int64_t>(parameters.size());
+  const StepConstants<float>* constants = queue_.constant(step_constants<float>(optimizer, UpdateScope::dense));
+  float* slot0 = state.data();
+  float* slot1 = state.size() > parameters.size() ? slot0 + count : slot0;
+  with_kind(optimizer.config.kind, [&]<OptimizerKind kind>() {
+    if constexpr (kind != OptimizerKind::rowwise_adagrad) {  // for tables only, refused by esmm::update_dense
+      queue_.launch<update_elements<kind>>(thread_per_item(count), constants, count, gradients.data(),
+                                           parameters.data(), slot0, slot1);
+    }
+  });
+}
+
+double CudaBackend::squared_norm(MatrixView<const float> values) {
+  if (values.empty()) return 0.0;
+  const std::int64_t chunks = (values.rows * values.cols + kNormChunk - 1) / kNormChunk;
+  partial_sums_.resize(chunks);
+  queue_.launch<sum_squares>(Geometry{chunks, kReduceBlock, kReduceBlock * sizeof(double)}, values,
+                             partial_sums_.data());
+  std::vector<double> sums(static_cast<std::size_t>(chunks));
+  partial_sums_.copy_to_host(sums);
+  double total = 0.0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace esmm::ESMM_DEVICE_NAMESPACE
