@@ -323,12 +323,14 @@ void* shared_memory(Place place) {
 }
 
 int block_barrier(Vote vote, bool predicate, const Place& place) {
+  if (runner == nullptr) throw host_fault("__syncthreads is called outside of a kernel");
   const HarnessScope scope;
   return runner->barrier(vote, predicate, place);
 }
 
 std::uint64_t warp_collective(const Collective& operation, unsigned mask, std::uint64_t value, int source,
                               const Place& place) {
+  if (runner == nullptr) throw host_fault("a warp operation is called outside of a kernel");
   const HarnessScope scope;
   return runner->warp(operation, mask, value, source, place);
 }

@@ -112,23 +112,23 @@ inline double __longlong_as_double(long long x) {
 // ---- Loads and stores with a hint ----------------------------------------------------------------------------------
 
 template <class T>
-T __ldg(const T* address) {
+[[gnu::always_inline]] inline T __ldg(const T* address) {
   return *address;
 }
 template <class T>
-T __ldcs(const T* address) {
+[[gnu::always_inline]] inline T __ldcs(const T* address) {
   return *address;
 }
 template <class T>
-T __ldcg(const T* address) {
+[[gnu::always_inline]] inline T __ldcg(const T* address) {
   return *address;
 }
 template <class T>
-void __stcs(T* address, std::type_identity_t<T> value) {
+[[gnu::always_inline]] inline void __stcs(T* address, std::type_identity_t<T> value) {
   *address = value;
 }
 template <class T>
-void __stcg(T* address, std::type_identity_t<T> value) {
+[[gnu::always_inline]] inline void __stcg(T* address, std::type_identity_t<T> value) {
   *address = value;
 }
 

@@ -44,6 +44,18 @@ TEST(SharedMemory, AWriteJustPastTheEndIsCaught) {
   }
 }
 
+__global__ void vector_kernel(float* data, int offset) {
+  *reinterpret_cast<float4*>(data + offset) = make_float4(1, 2, 3, 4);
+}
+
+TEST(DeviceMemory, AMisalignedVectorIsCaughtByUndefinedBehaviorSanitizer) {
+  const DeviceArray<float> data(32);
+  EXPECT_EQ(fault_of([&] { launch<vector_kernel>(1, 1, 0, nullptr, data.data(), 4); }), "");
+  if (kAddressSanitizer) {
+    EXPECT_DEATH(fault_of([&] { launch<vector_kernel>(1, 1, 0, nullptr, data.data(), 2); }), "misaligned address");
+  }
+}
+
 TEST(SharedMemory, WithoutItAskingForItIsAFault) {
   EXPECT_THAT(fault_of([&] { launch<fill_shared_kernel>(1, 1, 0, nullptr, 1); }),
               HasSubstr("was launched with 0 bytes of it"));

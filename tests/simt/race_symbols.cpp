@@ -26,20 +26,25 @@ std::string source_place(std::uintptr_t return_address) {
   char command[128];
   std::snprintf(command, sizeof(command), "addr2line -i -e /proc/%d/exe 0x%zx 2>/dev/null", getpid(),
                 return_address - 1 - program_base());
-  std::string innermost, outermost;  // of the inlined functions, without the harness's
+  std::string innermost, outermost, of_harness;  // of the inlined functions
   if (const std::unique_ptr<FILE, int (*)(FILE*)> lines{popen(command, "r"), pclose}) {
     char line[512];
     while (std::fgets(line, sizeof(line), lines.get()) != nullptr) {
       std::string text = line;
-      if (text.find("/tests/simt/") != std::string::npos && text.find(".hpp:") != std::string::npos) continue;
-      if (text.find("/launch.cuh:") != std::string::npos) continue;
+      const bool header = text.find(".hpp:") != std::string::npos && text.find("/tests/simt/") != std::string::npos;
+      const bool harness = header || text.find("/launch.cuh:") != std::string::npos;
       text.erase(0, text.rfind('/') + 1);
+      if (harness) {
+        if (of_harness.empty()) of_harness = text;
+        continue;
+      }
       text.erase(text.find_last_not_of(" \n") + 1);
       if (const auto note = text.find(" (discriminator"); note != std::string::npos) text.erase(note);
       if (innermost.empty()) innermost = text;
       outermost = text;
     }
   }
+  if (innermost.empty()) innermost = outermost = of_harness;
   if (innermost.empty() || innermost.starts_with("?")) {
     std::snprintf(command, sizeof(command), "address 0x%zx", return_address - program_base());
     return command;

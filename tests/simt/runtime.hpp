@@ -42,6 +42,8 @@ class Runtime {
       body();
     } catch (const Fault& error) {
       fail(error);
+    } catch (const std::exception& error) {  // of a host stand-in
+      fail(host_fault(error.what()));
     }
   }
   void fail(const Fault& error);

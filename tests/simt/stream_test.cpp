@@ -161,6 +161,8 @@ TEST(Streams, RunHostCodeInOrderWithKernels) {
   negate(4);
   EXPECT_EQ(out.host(), (std::vector<int>{-7, -1, -2, -3}));
   EXPECT_THAT(fault_of([&] { negate(5); }), ::testing::HasSubstr("negate: 20 bytes leave their allocation"));
+  const auto barrier = [] { enqueue_host("barrier", nullptr, {}, {}, [] { __syncthreads(); }); };
+  EXPECT_EQ(fault_of(barrier), "__syncthreads is called outside of a kernel");
 }
 
 TEST(Streams, LongQueuesAreShortenedOnTheWay) {

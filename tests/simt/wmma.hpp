@@ -100,9 +100,11 @@ void fill_fragment(F& f, const Value& value) {
   for (auto& element : f.x) element = value;
 }
 
+// Loads and stores are inlined so that the race detector's reports name the caller.
+
 /// Calls body(slot, offset in memory) for every element that the running lane holds.
 template <class F, class Body>
-void for_each_own(bool rows, unsigned stride, Body&& body) {
+[[gnu::always_inline]] inline void for_each_own(bool rows, unsigned stride, Body&& body) {
   const auto lane = static_cast<unsigned>(lane_index());
   for (unsigned slot = 0; slot < static_cast<unsigned>(F::num_elements); ++slot) {
     const unsigned element = F::kPlaces.element(slot * 32 + lane);
@@ -112,24 +114,25 @@ void for_each_own(bool rows, unsigned stride, Body&& body) {
 }
 
 template <class F>
-void load_elements(F& f, const typename F::storage_element_type* from, unsigned stride, bool rows, const Place& place) {
+[[gnu::always_inline]] inline void load_elements(F& f, const typename F::storage_element_type* from, unsigned stride,
+                                                 bool rows, const Place& place) {
   check_matrix_access(collectives::load_matrix, {from, stride, rows}, sizeof(*from), place);
   for_each_own<F>(rows, stride, [&](unsigned slot, std::size_t offset) { f.x[slot] = from[offset]; });
 }
 template <class Use, int m, int n, int k, class T, class Layout>
-void load_matrix_sync(fragment<Use, m, n, k, T, Layout>& f,
-                      const typename fragment<Use, m, n, k, T, Layout>::storage_element_type* from, unsigned stride,
-                      Place place = Place::current()) {
+[[gnu::always_inline]] inline void load_matrix_sync(
+    fragment<Use, m, n, k, T, Layout>& f, const typename fragment<Use, m, n, k, T, Layout>::storage_element_type* from,
+    unsigned stride, Place place = Place::current()) {
   load_elements(f, from, stride, fragment<Use, m, n, k, T, Layout>::kRowMajor, place);
 }
 template <int m, int n, int k>
-void load_matrix_sync(fragment<accumulator, m, n, k, float>& f, const float* from, unsigned stride, layout_t layout,
-                      Place place = Place::current()) {
+[[gnu::always_inline]] inline void load_matrix_sync(fragment<accumulator, m, n, k, float>& f, const float* from,
+                                                    unsigned stride, layout_t layout, Place place = Place::current()) {
   load_elements(f, from, stride, layout == mem_row_major, place);
 }
 template <int m, int n, int k>
-void store_matrix_sync(float* to, const fragment<accumulator, m, n, k, float>& f, unsigned stride, layout_t layout,
-                       Place place = Place::current()) {
+[[gnu::always_inline]] inline void store_matrix_sync(float* to, const fragment<accumulator, m, n, k, float>& f,
+                                                     unsigned stride, layout_t layout, Place place = Place::current()) {
   const bool rows = layout == mem_row_major;
   check_matrix_access(collectives::store_matrix, {to, stride, rows}, sizeof(*to), place);
   for_each_own<fragment<accumulator, m, n, k, float>>(
