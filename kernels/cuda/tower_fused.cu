@@ -5,10 +5,10 @@
 
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
-// ---- packed weights ----
+// ---- packed operands ----
 
 template <class T>
-PackedWeights<T>::PackedWeights(const TowerPass& pass) {
+PackedOperands<T>::PackedOperands(const TowerPass& pass) {
   lay_out(pass);  // finds the size
   pass.workspace.converted.resize(pieces(used_ * static_cast<std::int64_t>(sizeof(T)), sizeof(float)));
   base_ = reinterpret_cast<T*>(pass.workspace.converted.data());
@@ -16,9 +16,14 @@ PackedWeights<T>::PackedWeights(const TowerPass& pass) {
 }
 
 template <class T>
-void PackedWeights<T>::lay_out(const TowerPass& pass) {
+void PackedOperands<T>::lay_out(const TowerPass& pass) {
   sources_.clear();
   used_ = 0;
+  if constexpr (!std::is_same_v<T, float>) {
+    const std::int64_t stride = padded_depth<T>(pass.shape.sample_inputs);
+    sample = {base_, pass.impressions(), pass.shape.sample_inputs, stride};
+    used_ = pass.impressions() * stride;
+  }
   const auto& p = pass.parameters;
   if (pass.has_common()) {
     common = place(p.first_common);
@@ -36,7 +41,7 @@ void PackedWeights<T>::lay_out(const TowerPass& pass) {
 }
 
 template <class T>
-PackedWeight<T> PackedWeights<T>::place(MatrixView<const float> from, bool transposed) {
+PackedWeight<T> PackedOperands<T>::place(MatrixView<const float> from, bool transposed) {
   const std::int64_t rows = transposed ? from.cols : from.rows, columns = transposed ? from.rows : from.cols;
   const PackedWeight<T> to{base_ == nullptr ? nullptr : base_ + used_, padded_depth<T>(rows), padded_columns(columns)};
   used_ += to.depth * to.columns;
@@ -45,15 +50,15 @@ PackedWeight<T> PackedWeights<T>::place(MatrixView<const float> from, bool trans
 }
 
 template <class T>
-void PackedWeights<T>::pack(CommandQueue& queue) const {
+void PackedOperands<T>::pack_weights(CommandQueue& queue) const {
   Packing<T> packing;
   for (const Source& s : sources_) {
     packing.add(s.from, {const_cast<T*>(s.to.data), s.to.depth, s.to.columns}, s.transposed);
   }
   packing.enqueue(queue);
 }
-template class PackedWeights<float>;
-template class PackedWeights<__nv_bfloat16>;
+template class PackedOperands<float>;
+template class PackedOperands<__nv_bfloat16>;
 
 // ---- passes ----
 
@@ -61,18 +66,19 @@ namespace {
 
 template <class T>
 void forward_pass(CommandQueue& queue, const TowerPass& pass, MatrixView<float> logits) {
-  const PackedWeights<T> weights(pass);
-  weights.pack(queue);
+  const PackedOperands<T> operands(pass);
+  operands.pack_weights(queue);
   if (pass.has_common()) {
     pass.workspace.user.resize(pass.impressions());
-    multiply_rows<T>(queue, {{either<T>(pass.inputs.common), weights.common, pass.first_common()}});
+    multiply_rows<T>(queue, {{either<T>(pass.inputs.common), operands.common, pass.first_common()}});
   }
-  fused_forward<T>(queue, pass, weights, logits);
+  fused_forward<T>(queue, pass, operands, logits);
 }
 
 /// All weight gradients but the output layer's: gradient [K, N] = inputᵀ [K, B] · dz [B, N].
 template <class T>
-std::vector<WeightGradient<T>> all_weight_gradients(const TowerPass& pass, const TowerViews<float>& gradients) {
+std::vector<WeightGradient<T>> all_weight_gradients(const TowerPass& pass, const PackedOperands<T>& operands,
+                                                    const TowerViews<float>& gradients) {
   std::vector<WeightGradient<T>> all;
   const auto add = [&](EitherMatrix<T> input, EitherMatrix<T> dz, MatrixView<float> out) {
     WeightGradient<T> gradient;
@@ -81,7 +87,8 @@ std::vector<WeightGradient<T>> all_weight_gradients(const TowerPass& pass, const
     gradient.out = out;
     all.push_back(gradient);
   };
-  add(either<T>(pass.inputs.sample), either<T>(pass.dz<T>(0)), gradients.first_sample);
+  const auto sample = operands.sample.data == nullptr ? either<T>(pass.inputs.sample) : either<T>(operands.sample);
+  add(sample, either<T>(pass.dz<T>(0)), gradients.first_sample);
   for (std::size_t l = 1; l < pass.hidden_layers(); ++l) {
     for (std::size_t t = 0; t < kTowers; ++t) {
       add(either<T>(pass.of_tower(pass.a<T>(l - 1), t)), either<T>(pass.of_tower(pass.dz<T>(l), t)),
@@ -96,18 +103,18 @@ std::vector<WeightGradient<T>> all_weight_gradients(const TowerPass& pass, const
 
 template <class T>
 void backward_pass(CommandQueue& queue, const TowerPass& pass, const TowerGradients& gradients, Buffer<float>& slices) {
-  const PackedWeights<T> weights(pass);
+  const PackedOperands<T> operands(pass);
   reserve_partial_sums(pass);
-  fused_backward<T>(queue, pass, weights, gradients.dlogits);
+  fused_backward<T>(queue, pass, operands, gradients.dlogits);
   sum_tiles(queue, pass, gradients.parameters);
   join_users(queue, pass);
   std::vector<RowsTimesWeight<T>> inputs;
-  inputs.push_back({either<T>(pass.dz<T>(0)), weights.sample_transposed, gradients.dsample});
+  inputs.push_back({either<T>(pass.dz<T>(0)), operands.sample_transposed, gradients.dsample});
   if (pass.has_common()) {
-    inputs.push_back({either<T>(pass.first_common()), weights.common_transposed, gradients.dcommon});
+    inputs.push_back({either<T>(pass.first_common()), operands.common_transposed, gradients.dcommon});
   }
   multiply_rows<T>(queue, std::move(inputs));
-  weight_gradients<T>(queue, all_weight_gradients<T>(pass, gradients.parameters), slices);
+  weight_gradients<T>(queue, all_weight_gradients<T>(pass, operands, gradients.parameters), slices);
 }
 
 std::size_t most_shared_bytes() {

@@ -27,7 +27,7 @@ struct BackwardMemory {
   }
 
   const TileBuffers& buffers;  // [64, stride] of dz
-  T* ring;                     // weights, then
+  T* ring;                     // operands, then
   float* result;               // [64, kResultStride]
 };
 
@@ -230,7 +230,7 @@ template std::size_t backward_shared_bytes<float>(const TowerShape&);
 template std::size_t backward_shared_bytes<__nv_bfloat16>(const TowerShape&);
 
 template <class T>
-void fused_backward(CommandQueue& queue, const TowerPass& pass, const PackedWeights<T>& weights,
+void fused_backward(CommandQueue& queue, const TowerPass& pass, const PackedOperands<T>& operands,
                     MatrixView<const float> dlogits) {
   const DropoutKey* key = nullptr;
   if (pass.has_dropout()) key = queue.constant(DropoutKey{pass.dropout.seed, pass.dropout.step});
@@ -248,7 +248,7 @@ void fused_backward(CommandQueue& queue, const TowerPass& pass, const PackedWeig
                   pass.dz<T>(l),
                   columns.bias(l),
                   columns.slope(l)};
-    for (std::size_t t = 0; t < kTowers && l > 0; ++t) p.layer[l].back[t] = weights.back_from[t][l - 1];
+    for (std::size_t t = 0; t < kTowers && l > 0; ++t) p.layer[l].back[t] = operands.back_from[t][l - 1];
   }
   p.layers = static_cast<int>(pass.hidden_layers());
   p.users = user_sums(pass);
@@ -259,8 +259,8 @@ void fused_backward(CommandQueue& queue, const TowerPass& pass, const PackedWeig
   queue.launch<fused_backward_kernel<T>>({pass.tiles() * kTowers, kTileThreads, backward_shared_bytes<T>(pass.shape)},
                                          p);
 }
-template void fused_backward(CommandQueue&, const TowerPass&, const PackedWeights<float>&, MatrixView<const float>);
-template void fused_backward(CommandQueue&, const TowerPass&, const PackedWeights<__nv_bfloat16>&,
+template void fused_backward(CommandQueue&, const TowerPass&, const PackedOperands<float>&, MatrixView<const float>);
+template void fused_backward(CommandQueue&, const TowerPass&, const PackedOperands<__nv_bfloat16>&,
                              MatrixView<const float>);
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE

@@ -21,7 +21,7 @@ struct ForwardMemory {
   }
 
   const TileBuffers& buffers;  // [64, stride] of activations
-  T* ring;                     // weights, then
+  T* ring;                     // operands, then
   float* result;               // [64, kResultStride]
   std::uint32_t* user;         // [64]
 };
@@ -35,16 +35,27 @@ struct TileOfTower {
   std::int64_t first_row;
 };
 
+/// The tile's sample inputs; the first tower's block keeps a converted copy, too.
 template <class T>
 __device__ void load_sample(const FusedForward<T>& p, const TileOfTower& at, const ForwardMemory<T>& memory) {
-  copy_block(p.sample, at.first_row, 0, static_cast<int>(kTileRows), static_cast<int>(p.layer[0].weight[0].depth),
-             false, memory.activations(0), memory.stride(0));
+  const int depth = static_cast<int>(p.layer[0].weight[0].depth), groups = depth / kGroupUnits;
+  const int rows = static_cast<int>(kTileRows);
+  T* to = memory.activations(0);
+  copy_block(p.sample.fp32, at.first_row, 0, rows, depth, p.sample.aligned, to, memory.stride(0));
+  if (p.sample_copy.data == nullptr || at.tower != 0) return;
+  // Each thread stores what it has just loaded itself: no barrier in between.
+  for (int i = static_cast<int>(threadIdx.x); i < rows * groups; i += static_cast<int>(kTileThreads)) {
+    const int r = i / groups, c = i % groups * kGroupUnits;
+    if (at.first_row + r >= p.sample_copy.rows) continue;
+    const auto pack = *reinterpret_cast<const UnitPack<T>*>(to + r * memory.stride(0) + c);
+    *reinterpret_cast<UnitPack<T>*>(p.sample_copy.row(at.first_row + r) + c) = pack;
+  }
 }
 
 template <class T>
 __device__ void find_tile_users(const FusedForward<T>& p, const TileOfTower& at, const ForwardMemory<T>& memory) {
   const std::int64_t row = at.first_row + threadIdx.x;
-  if (p.common.data == nullptr || threadIdx.x >= kTileRows || row >= p.sample.rows) return;
+  if (p.common.data == nullptr || threadIdx.x >= kTileRows || row >= p.logits.rows) return;
   const std::uint32_t user = user_of(p.common_begin, p.common.rows, row);
   memory.user[threadIdx.x] = user;
   if (at.tower == 0) p.user[row] = user;
@@ -83,7 +94,7 @@ __device__ void forward_strip(const FusedForward<T>& p, int l, const TileOfTower
     const int tile_row = i / groups, column = i % groups * kGroupUnits;
     const std::int64_t row = at.first_row + tile_row, unit = first_unit + column;
     Units a{};
-    if (row < p.sample.rows && unit < layer.width) {
+    if (row < p.logits.rows && unit < layer.width) {
       const bool adds_common = l == 0 && p.common.data != nullptr && memory.user[tile_row] < p.common.rows;
       a = forward_group(layer, at, row, unit,
                         load_units(memory.result + tile_row * kResultStride + column, kGroupUnits, true),
@@ -156,19 +167,20 @@ template std::size_t forward_shared_bytes<float>(const TowerShape&);
 template std::size_t forward_shared_bytes<__nv_bfloat16>(const TowerShape&);
 
 template <class T>
-void fused_forward(CommandQueue& queue, const TowerPass& pass, const PackedWeights<T>& weights,
+void fused_forward(CommandQueue& queue, const TowerPass& pass, const PackedOperands<T>& operands,
                    MatrixView<float> logits) {
   const DropoutKey* key = nullptr;
   if (pass.has_dropout()) key = queue.constant(DropoutKey{pass.dropout.seed, pass.dropout.step});
   FusedForward<T> p{};
-  p.sample = pass.inputs.sample;
+  p.sample = either<T>(pass.inputs.sample);
+  p.sample_copy = operands.sample;
   if (pass.has_common()) {
     p.common = pass.first_common();
     p.common_begin = pass.inputs.common_begin.data();
     p.user = pass.workspace.user.data();
   }
   for (std::size_t l = 0; l < pass.hidden_layers(); ++l) {
-    p.layer[l] = {{weights.into[0][l], weights.into[1][l]},
+    p.layer[l] = {{operands.into[0][l], operands.into[1][l]},
                   pass.width(l),
                   layer_vectors(pass, l),
                   unit_dropout(pass, key, l),
@@ -181,7 +193,7 @@ void fused_forward(CommandQueue& queue, const TowerPass& pass, const PackedWeigh
   p.buffers = forward_buffers<T>(pass.shape);
   queue.launch<fused_forward_kernel<T>>({pass.tiles() * kTowers, kTileThreads, forward_shared_bytes<T>(pass.shape)}, p);
 }
-template void fused_forward(CommandQueue&, const TowerPass&, const PackedWeights<float>&, MatrixView<float>);
-template void fused_forward(CommandQueue&, const TowerPass&, const PackedWeights<__nv_bfloat16>&, MatrixView<float>);
+template void fused_forward(CommandQueue&, const TowerPass&, const PackedOperands<float>&, MatrixView<float>);
+template void fused_forward(CommandQueue&, const TowerPass&, const PackedOperands<__nv_bfloat16>&, MatrixView<float>);
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE

@@ -17,13 +17,15 @@ struct PackedWeight {
   std::int64_t columns = 0;  // and distance of rows
 };
 
-/// The packed weights of a pass, all in workspace.converted: forward packs them, backward finds them again.
+/// Weights and inputs of a pass as the tiles want them, all in workspace.converted: forward packs them, backward finds
+/// them again.
 template <class T>
-class PackedWeights {
+class PackedOperands {
  public:
-  explicit PackedWeights(const TowerPass& pass);
-  void pack(CommandQueue& queue) const;
+  explicit PackedOperands(const TowerPass& pass);
+  void pack_weights(CommandQueue& queue) const;
 
+  MatrixView<T> sample;  // [B, Is] for bf16, which the forward kernel converts; without data for fp32
   PackedWeight<T> common, common_transposed;                    // [Ic, 2*H1] and back
   PackedWeight<T> sample_transposed;                            // [2*H1, Is]
   std::array<std::vector<PackedWeight<T>>, kTowers> into;       // each hidden layer, the first from the sample inputs
@@ -41,6 +43,26 @@ class PackedWeights {
   std::int64_t used_ = 0;
   T* base_ = nullptr;
 };
+
+/// A matrix of fp32 or of T.
+template <class T>
+struct EitherMatrix {
+  MatrixView<const float> fp32;  // without data: it is `own`
+  MatrixView<const T> own;
+  bool aligned = false;  // rows begin at multiples of 16 bytes
+
+  [[nodiscard]] constexpr std::int64_t rows() const { return fp32.data != nullptr ? fp32.rows : own.rows; }
+};
+template <class T, class From>
+[[nodiscard]] EitherMatrix<T> either(MatrixView<From> from) {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(from.data) % 16 == 0 &&
+                       static_cast<std::uintptr_t>(from.stride) * sizeof(From) % 16 == 0;
+  if constexpr (std::is_same_v<std::remove_const_t<From>, float>) {
+    return {from, {}, aligned};
+  } else {
+    return {{}, from, aligned};
+  }
+}
 
 /// Elements from one row to the next of the two buffers of a tile's activations in shared memory.
 struct TileBuffers {
@@ -67,7 +89,8 @@ struct FusedForwardLayer {
 };
 template <class T>
 struct FusedForward {
-  MatrixView<const float> sample;     // [B, Is]
+  EitherMatrix<T> sample;             // [B, Is] of fp32
+  MatrixView<T> sample_copy;          // [B, Is] written for backward; without data: none
   MatrixView<const float> common;     // [U, 2*H1] the common half of the first layer; without data: none
   const std::uint32_t* common_begin;  // [U + 1]
   std::uint32_t* user;                // [B] written for backward
@@ -80,7 +103,7 @@ struct FusedForward {
 template <class T>
 [[nodiscard]] std::size_t forward_shared_bytes(const TowerShape& shape);
 template <class T>
-void fused_forward(CommandQueue& queue, const TowerPass& pass, const PackedWeights<T>& weights,
+void fused_forward(CommandQueue& queue, const TowerPass& pass, const PackedOperands<T>& operands,
                    MatrixView<float> logits);
 
 // ---- backward: one block per tile and tower: dz of all layers and the tile's sums over impressions ----
@@ -108,30 +131,11 @@ struct FusedBackward {
 template <class T>
 [[nodiscard]] std::size_t backward_shared_bytes(const TowerShape& shape);
 template <class T>
-void fused_backward(CommandQueue& queue, const TowerPass& pass, const PackedWeights<T>& weights,
+void fused_backward(CommandQueue& queue, const TowerPass& pass, const PackedOperands<T>& operands,
                     MatrixView<const float> dlogits);
 
 // ---- rows times a packed weight: one block per 64 rows and strip of columns ----
 
-/// A matrix of fp32 or of T.
-template <class T>
-struct EitherMatrix {
-  MatrixView<const float> fp32;  // without data: it is `own`
-  MatrixView<const T> own;
-  bool aligned = false;  // rows begin at multiples of 16 bytes
-
-  [[nodiscard]] constexpr std::int64_t rows() const { return fp32.data != nullptr ? fp32.rows : own.rows; }
-};
-template <class T, class From>
-[[nodiscard]] EitherMatrix<T> either(MatrixView<From> from) {
-  const bool aligned = reinterpret_cast<std::uintptr_t>(from.data) % 16 == 0 &&
-                       static_cast<std::uintptr_t>(from.stride) * sizeof(From) % 16 == 0;
-  if constexpr (std::is_same_v<std::remove_const_t<From>, float>) {
-    return {from, {}, aligned};
-  } else {
-    return {{}, from, aligned};
-  }
-}
 template <class T>
 struct RowsTimesWeight {
   EitherMatrix<T> rows;  // [M, K]

@@ -3,7 +3,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/device.cuh"
-#include "kernels/cuda/tower_pass.hpp"
+#include "kernels/cuda/tower_units.cuh"
 
 // Matrix products of one block: 64 rows times a strip of up to 128 columns, summed in registers over steps of a fixed
 // depth whose operands arrive through a ring in shared memory. fp32 is multiplied as fp32 by every thread, bf16 by the
@@ -148,29 +148,47 @@ __device__ inline void for_each_step(int steps, const Load& load, const Multiply
   }
 }
 
+/// Four neighbouring elements; 0 where they are outside of `from`.
+template <class From>
+__device__ inline Units load_inside(MatrixView<const From> from, std::int64_t row, std::int64_t column, bool aligned) {
+  const std::int64_t count = row < from.rows ? from.cols - column : 0;
+  return count <= 0 ? Units{} : load_units(from.row(row) + column, count, aligned && count >= kGroupUnits);
+}
+
 /// Starts copying rows [row, row + rows) and columns [column, column + columns) of `from` into shared memory; what is
-/// outside of `from` becomes 0. `aligned`: rows of `from` begin at multiples of 16 bytes. Converts if types differ.
+/// outside of `from` becomes 0. `aligned`: rows of `from` begin at multiples of 16 bytes. Where types differ or rows
+/// are not aligned, the copy goes through registers and is done when this returns.
 template <class T, class From>
 __device__ inline void copy_block(MatrixView<const From> from, std::int64_t row, std::int64_t column, int rows,
                                   int columns, bool aligned, T* to, int stride) {
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(kTileThreads);
   if constexpr (std::is_same_v<T, From>) {
     constexpr int kChunk = 16 / sizeof(T);
     if (aligned) {
       const int chunks = columns / kChunk;
-      for (int i = static_cast<int>(threadIdx.x); i < rows * chunks; i += static_cast<int>(kTileThreads)) {
+      for (int i = thread; i < rows * chunks; i += threads) {
         const int r = i / chunks, c = i % chunks * kChunk;
         const std::int64_t left = row + r < from.rows ? from.cols - (column + c) : 0;
         const int inside = left < 0 ? 0 : left < kChunk ? static_cast<int>(left) : kChunk;
         const T* source = inside > 0 ? from.row(row + r) + column + c : from.data;
-        __pipeline_memcpy_async(to + r * stride + c, source, 16, (kChunk - static_cast<unsigned>(inside)) * sizeof(T));
+        __pipeline_memcpy_async(to + r * stride + c, source, 16, static_cast<unsigned>(kChunk - inside) * sizeof(T));
       }
       return;
     }
   }
-  for (int i = static_cast<int>(threadIdx.x); i < rows * columns; i += static_cast<int>(kTileThreads)) {
-    const std::int64_t r = i / columns, c = i % columns;
-    const bool inside = row + r < from.rows && column + c < from.cols;
-    assign(to[r * stride + c], inside ? to_float(from(row + r, column + c)) : 0.0F);
+  constexpr int kAhead = 4;  // loads under way at once
+  const int groups = columns / kGroupUnits;
+  for (int begin = thread; begin < rows * groups; begin += kAhead * threads) {
+    Units units[kAhead];
+    for (int k = 0; k < kAhead; ++k) {
+      const int i = begin + k * threads;
+      if (i < rows * groups) units[k] = load_inside(from, row + i / groups, column + i % groups * kGroupUnits, aligned);
+    }
+    for (int k = 0; k < kAhead; ++k) {
+      const int i = begin + k * threads;
+      if (i < rows * groups)
+        store_units(to + i / groups * stride + i % groups * kGroupUnits, units[k], kGroupUnits, true);
+    }
   }
 }
 
