@@ -61,6 +61,7 @@ TEST_P(Towers, ForwardAndBackwardMatchTheDoubleReferenceOverAwkwardShapes) {
   check("no impressions, one empty group", {3, 4, {5, 2}, prelu, 0.0F}, {0});
   check("one impression, widths of one", {1, 1, {1, 1}, prelu, 0.0F}, {1});
   check("one hidden layer", {5, 9, {7}, relu, 0.0F}, {10, 0, 21});
+  check("one wide hidden layer", {5, 9, {140}, prelu, 0.0F}, {40, 31});
   check("odd widths, an empty group", {13, 21, {33, 7, 1}, prelu, 0.0F}, {30, 0, 3});
   check("a full tile, dropout", {4, 6, {7, 33}, prelu, 0.3F}, {64});
   check("a tile and one row, ReLU, dropout", {19, 17, {33, 7}, relu, 0.5F}, {1, 2, 0, 60, 0, 2});
