@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kReserved = std::size_t{16} << 30;
 constexpr std::size_t kReuseAbove = std::size_t{2} << 30;  // addresses start over, once nothing is allocated
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kGuard = 256;  // at least, on each side
 constexpr std::size_t kPinnedGuard = kAddressSanitizer ? 0 : 256;
@@ -39,22 +40,36 @@ bool untouched(const std::byte* from, std::size_t bytes) {
 // ---- Device --------------------------------------------------------------------------------------------------------
 
 DeviceMemory::DeviceMemory() : reserved_(kReserved), limit_(std::size_t{8} << 30) {
-  void* range = mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (range == MAP_FAILED) throw std::bad_alloc();
-  begin_ = static_cast<std::byte*>(range);
+  mapping_ = mmap(nullptr, reserved_ + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping_ == MAP_FAILED) throw std::bad_alloc();
+  const auto address = reinterpret_cast<std::uintptr_t>(mapping_);
+  begin_ = static_cast<std::byte*>(mapping_) + (round_up(address, kHugePage) - address);
 }
 
 DeviceMemory::~DeviceMemory() {
-  unpoison(begin_, top_);
-  munmap(begin_, reserved_);
+  unpoison(begin_, usable_);
+  munmap(mapping_, reserved_ + kHugePage);
 }
 
 void DeviceMemory::open() {
-  if (open_++ == 0 && top_ != 0 && mprotect(begin_, top_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
+  if (open_++ == 0 && usable_ != 0 && mprotect(begin_, usable_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
 }
 
 void DeviceMemory::close() {
-  if (--open_ == 0 && top_ != 0) mprotect(begin_, top_, PROT_NONE);
+  if (--open_ == 0 && usable_ != 0) mprotect(begin_, usable_, PROT_NONE);
+}
+
+/// Makes the first `bytes` of the range usable, in huge pages: opening and closing costs time per page.
+bool DeviceMemory::extend(std::size_t bytes) {
+  const std::size_t usable = round_up(bytes, kHugePage);
+  if (usable > reserved_) return false;
+  if (usable <= usable_) return true;
+  std::byte* added = begin_ + usable_;
+  madvise(added, usable - usable_, MADV_HUGEPAGE);
+  if (open_ != 0 && mprotect(added, usable - usable_, PROT_READ | PROT_WRITE) != 0) return false;
+  poison(added, usable - usable_);
+  usable_ = usable;
+  return true;
 }
 
 void* DeviceMemory::allocate(std::size_t bytes) {
@@ -64,17 +79,15 @@ void* DeviceMemory::allocate(std::size_t bytes) {
     madvise(begin_, top_, MADV_DONTNEED);
     top_ = 0;
   }
-  const std::size_t end = round_up(top_ + kGuard + room + kGuard, 4096);
-  if (end > reserved_) return nullptr;
-  std::byte* data = begin_ + top_ + kGuard;
-  const std::size_t old_top = top_;
-  if (mprotect(begin_ + old_top, end - old_top, PROT_READ | PROT_WRITE) != 0) return nullptr;
+  const std::size_t old_top = top_, end = top_ + kGuard + room + kGuard;
+  if (!extend(end)) return nullptr;
+  const Open scope(*this);
+  std::byte* data = begin_ + old_top + kGuard;
   unpoison(begin_ + old_top, end - old_top);
   std::memset(begin_ + old_top, kFill, end - old_top);
   poison(begin_ + old_top, kGuard);
   poison(data + bytes, static_cast<std::size_t>(begin_ + end - (data + bytes)));
   top_ = end;
-  if (open_ == 0) mprotect(begin_ + old_top, end - old_top, PROT_NONE);
   allocations_[data] = {bytes, next_number_++};
   used_ += room;
   if (watch != nullptr) watch->allocated(data, bytes, false);

@@ -56,11 +56,14 @@ class DeviceMemory {
   };
   void open();
   void close();
+  bool extend(std::size_t bytes);
   [[nodiscard]] std::map<const void*, Allocation>::const_iterator below(const void* address) const;
 
+  void* mapping_ = nullptr;
   std::byte* begin_ = nullptr;
   std::size_t reserved_ = 0;
-  std::size_t top_ = 0;  // used part of the range
+  std::size_t usable_ = 0;  // the part that open() opens
+  std::size_t top_ = 0;     // the part that has been allocated
   std::size_t used_ = 0;
   std::size_t limit_;
   int open_ = 0;

@@ -72,7 +72,7 @@ void RaceDetector::released(const void* from, std::size_t bytes) {
   std::memset(device_state_ + offset, static_cast<int>(State::none), bytes);
   Cell* cells = device_cells_ + offset / kGranule;
   const std::size_t count = (bytes + kGranule - 1) / kGranule;
-  if (!split_.empty()) std::for_each(cells, cells + count, [&](Cell& cell) { split_.recycle(cell); });
+  if (history_.any_more()) std::for_each(cells, cells + count, [&](Cell& cell) { history_.recycle(cell); });
 }
 
 void RaceDetector::written(const void* to, std::size_t bytes) {
@@ -100,15 +100,14 @@ void RaceDetector::copied(const void* from, void* to, std::size_t bytes) {
 void RaceDetector::kernel_begins(const void* arguments, std::size_t argument_bytes) {
   const auto* begin = static_cast<const std::byte*>(arguments);
   arguments_ = {begin, begin + argument_bytes};
-  first_block_ = block_ + 1;
-  block_indices_.clear();
+  kernel_epoch_ = epoch_ + 1;
+  blocks_.clear();
   find_program_memory();
 }
 
 void RaceDetector::block_begins() {
-  ++block_;
-  ++epoch_;  // so that no clock of the block before is taken for one of this block
-  block_indices_.push_back(current_block_index());
+  block_epoch_ = ++epoch_;
+  blocks_.push_back({block_epoch_, current_block_index()});
 }
 
 void RaceDetector::warp_synchronised(unsigned warp, unsigned lanes) {
@@ -137,8 +136,12 @@ void RaceDetector::check_access(const void* address, std::size_t bytes, Access a
   const Thread& thread = current_thread();
   WarpClocks& clocks = clocks_[thread.warp()];
   clocks.enter(epoch_);
-  const Now now{of_shared ? block_ : first_block_, block_,      epoch_, static_cast<std::uint16_t>(thread.linear),
-                &clocks.seen(thread.lane()),       pack(caller)};
+  const Now now{of_shared ? block_epoch_ : kernel_epoch_,
+                block_epoch_,
+                epoch_,
+                static_cast<std::uint16_t>(thread.linear),
+                &clocks.seen(thread.lane()),
+                pack(caller)};
   if (of_device) {
     check_state(begin, bytes, access, device_state_ + device_offset, caller);
     check_race(device_offset, bytes, access, device_cells_, now, begin);
@@ -156,6 +159,13 @@ void RaceDetector::check_access(const void* address, std::size_t bytes, Access a
 
 void RaceDetector::check_state(const std::byte* address, std::size_t bytes, Access access, State* state,
                                const void* caller) {
+  constexpr std::uint32_t kFourWritten = 0x02020202U;
+  static_assert(static_cast<std::uint32_t>(State::written) == 2);
+  std::uint32_t four = 0;
+  if (bytes == sizeof(four)) {  // most are
+    std::memcpy(&four, state, sizeof(four));
+    if (four == kFourWritten) return;
+  }
   for (std::size_t i = 0; i < bytes; ++i) {
     if (state[i] == State::written) continue;
     if (state[i] == State::unwritten && access == Access::write) {
@@ -173,18 +183,12 @@ void RaceDetector::check_race(std::size_t offset, std::size_t bytes, Access acce
                               const std::byte* address) {
   const std::size_t end = offset + bytes;
   for (std::size_t at = offset; at < end;) {
-    Cell& granule = cells[at / kGranule];
-    const std::size_t granule_end = std::min(end, (at / kGranule + 1) * kGranule);
-    if (granule.split == 0 && at % kGranule == 0 && granule_end - at == kGranule) {
-      if (const auto race = access_cell(granule, access, now)) report(*race, access, now, address + (at - offset));
-    } else {
-      std::array<Cell, 4>& bytes_of_granule = split_.of(granule);
-      for (std::size_t byte = at; byte < granule_end; ++byte) {
-        const auto race = access_cell(bytes_of_granule[byte % kGranule], access, now);
-        if (race) report(*race, access, now, address + (byte - offset));
-      }
-    }
-    at = granule_end;
+    const std::size_t first = at / kGranule * kGranule, next = std::min(end, first + kGranule);
+    Cell& cell = cells[at / kGranule];
+    const auto race = next - at == kGranule ? history_.access(cell, access, now)
+                                            : history_.access_bytes(cell, at - first, next - first, access, now);
+    if (race) report(*race, access, now, address + (at - offset));
+    at = next;
   }
 }
 
@@ -224,8 +228,13 @@ void RaceDetector::report(const Race& race, Access access, const Now& now, const
   std::string message = "race on " + describe(address) + ": " + name_of(access) + " at " + place(now.caller) +
                         ", and " + name_of(race.first) + " at " + place(race.caller) + " by ";
   message += race.thread == kSeveral ? "several threads" : "thread " + to_string(thread_index(race.thread));
-  message +=
-      race.block == block_ ? " of this block" : " of block " + to_string(block_indices_[race.block - first_block_]);
+  if (race.epoch >= block_epoch_) {
+    message += " of this block";
+  } else {
+    const auto later = [](std::uint32_t epoch, const StartedBlock& block) { return epoch < block.epoch; };
+    message +=
+        " of block " + to_string(std::prev(std::upper_bound(blocks_.begin(), blocks_.end(), race.epoch, later))->index);
+  }
   raise_fault(std::move(message));
 }
 

@@ -60,10 +60,14 @@ class RaceDetector final : public Watch {
   Range shared_;
   std::vector<State> shared_state_;
   std::vector<Cell> shared_cells_;
-  SplitCells split_;
+  CellHistory history_;
 
-  std::uint32_t block_ = 0, first_block_ = 1, epoch_ = 0;
-  std::vector<cuda::uint3> block_indices_;  // of the running kernel
+  std::uint32_t epoch_ = 0, kernel_epoch_ = 0, block_epoch_ = 0;  // now; of the kernel's and the block's beginning
+  struct StartedBlock {
+    std::uint32_t epoch;
+    cuda::uint3 index;
+  };
+  std::vector<StartedBlock> blocks_;  // of the running kernel
   std::vector<WarpClocks> clocks_;
   Range arguments_;
   std::vector<Range> program_;  // static memory

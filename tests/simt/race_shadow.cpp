@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace simt {
 
@@ -30,21 +31,21 @@ void WarpClocks::synchronise(unsigned lanes) {
 }
 
 bool LastWrite::before(const Now& now) const {
-  if (block != now.block) return block < now.oldest_block;
+  if (epoch < now.block) return epoch < now.oldest;
   if (epoch != now.epoch || thread == now.thread) return true;
   return thread / 32U == now.warp() && (*now.seen)[thread % 32U] >= clock;
 }
 
 void LastWrite::set(const Now& now) {
-  *this = {now.block, now.epoch, now.thread, now.clock(), now.caller};
+  *this = {now.epoch, now.thread, now.clock(), now.caller};
 }
 
 bool Accesses::before(const Now& now) const {
-  if (block < now.oldest_block) return true;
-  if (many_blocks != 0 || block != now.block) return false;
+  if (epoch < now.oldest) return true;
+  if (many_blocks != 0 || epoch < now.block) return false;
   if (epoch != now.epoch) return true;
   const std::uint32_t others = thread / 32U == now.warp() ? lanes & ~(1U << now.lane()) : lanes;
-  if (others == 0) return true;
+  if (many_warps == 0 && others == 0) return true;
   if (many_warps != 0 || thread / 32U != now.warp()) return false;
   for (std::uint32_t left = others; left != 0; left &= left - 1) {
     if ((*now.seen)[static_cast<std::size_t>(__builtin_ctz(left))] < clock) return false;
@@ -53,20 +54,19 @@ bool Accesses::before(const Now& now) const {
 }
 
 void Accesses::add(const Now& now) {
+  if (epoch == now.epoch && many_warps != 0) return;  // nothing to learn in this epoch
   const std::uint32_t self = 1U << now.lane();
-  const bool ordered = before(now);
   Accesses next;
-  next.block = now.block;
   next.epoch = now.epoch;
   next.lanes = self;
   next.thread = now.thread & 1023U;
   next.clock = now.clock();
   next.caller = now.caller;
-  if (!ordered) {  // what they have in common with those before
-    next.many_blocks = many_blocks != 0 || block != now.block;
-    if (block == now.block && epoch == now.epoch) {
+  if (!before(now)) {  // what they have in common with those before
+    next.many_blocks = many_blocks != 0 || epoch < now.block;
+    if (epoch == now.epoch) {
       const bool same_warp = thread / 32U == now.warp();
-      next.many_warps = many_warps != 0 || !same_warp;
+      next.many_warps = !same_warp;
       if (same_warp) next.lanes |= lanes;
       next.clock = std::min(clock, next.clock);
     }
@@ -75,21 +75,23 @@ void Accesses::add(const Now& now) {
 }
 
 std::uint16_t Accesses::another(const Now& now) const {
-  if (block != now.block || thread != now.thread) return thread;
+  if (epoch < now.block || thread != now.thread) return thread;
   const std::uint32_t others = lanes & ~(1U << now.lane());
-  return others == 0 ? kSeveral
-                     : static_cast<std::uint16_t>(now.warp() * 32U + static_cast<unsigned>(__builtin_ctz(others)));
+  if (others == 0 || epoch != now.epoch) return kSeveral;
+  return static_cast<std::uint16_t>(now.warp() * 32U + static_cast<unsigned>(__builtin_ctz(others)));
 }
 
 // ---- Cells ---------------------------------------------------------------------------------------------------------
 
-std::optional<Race> access_cell(Cell& cell, Access access, const Now& now) {
-  if (!cell.write.before(now)) return Race{Access::write, cell.write.block, cell.write.thread, cell.write.caller};
-  if (access != Access::read && !cell.reads.before(now)) {
-    return Race{Access::read, cell.reads.block, cell.reads.another(now), cell.reads.caller};
-  }
-  if (access != Access::atomic && !cell.atomics.before(now)) {
-    return Race{Access::atomic, cell.atomics.block, cell.atomics.another(now), cell.atomics.caller};
+std::optional<Race> CellHistory::access_one(Cell& cell, Access access, const Now& now) {
+  const auto race = [&](Access first, const Accesses& with) {
+    return Race{first, with.epoch, with.another(now), with.caller};
+  };
+  if (!cell.write.before(now)) return Race{Access::write, cell.write.epoch, cell.write.thread, cell.write.caller};
+  if (access != Access::read && !cell.reads.before(now)) return race(Access::read, cell.reads);
+  if (access != Access::atomic && cell.more != 0) {
+    const Accesses& atomics = all_[cell.more - 1].atomics;
+    if (!atomics.before(now)) return race(Access::atomic, atomics);
   }
   switch (access) {
     case Access::read:
@@ -99,30 +101,51 @@ std::optional<Race> access_cell(Cell& cell, Access access, const Now& now) {
       cell.write.set(now);
       break;
     case Access::atomic:
-      cell.atomics.add(now);
+      more(cell).atomics.add(now);
       break;
   }
   return std::nullopt;
 }
 
-std::array<Cell, 4>& SplitCells::of(Cell& granule) {
-  if (granule.split == 0) {
+std::optional<Race> CellHistory::access(Cell& cell, Access access, const Now& now) {
+  if (cell.more != 0 && all_[cell.more - 1].split) return access_bytes(cell, 0, 4, access, now);
+  return access_one(cell, access, now);
+}
+
+std::optional<Race> CellHistory::access_bytes(Cell& cell, std::size_t begin, std::size_t end, Access access,
+                                              const Now& now) {
+  MoreOfCell& rest = more(cell);
+  if (!rest.split) {
+    rest.split = true;
+    for (Cell& byte : rest.bytes) {
+      byte = {cell.write, cell.reads, 0};
+      if (!rest.atomics.before(now)) more(byte).atomics = rest.atomics;
+    }
+  }
+  for (std::size_t byte = begin; byte < end; ++byte) {
+    if (const auto race = access_one(rest.bytes[byte], access, now)) return race;
+  }
+  return std::nullopt;
+}
+
+MoreOfCell& CellHistory::more(Cell& cell) {
+  if (cell.more == 0) {
     if (free_.empty()) {
       all_.emplace_back();
       free_.push_back(static_cast<std::uint32_t>(all_.size()));
     }
-    granule.split = free_.back();
+    cell.more = free_.back();
     free_.pop_back();
-    Cell whole = granule;
-    whole.split = 0;
-    all_[granule.split - 1].fill(whole);
+    all_[cell.more - 1] = {};
   }
-  return all_[granule.split - 1];
+  return all_[cell.more - 1];
 }
 
-void SplitCells::recycle(Cell& granule) {
-  if (granule.split != 0) free_.push_back(granule.split);
-  granule.split = 0;
+void CellHistory::recycle(Cell& cell) {
+  if (cell.more == 0) return;
+  const std::uint32_t index = std::exchange(cell.more, 0);
+  for (Cell& byte : all_[index - 1].bytes) recycle(byte);
+  free_.push_back(index);
 }
 
 }  // namespace simt

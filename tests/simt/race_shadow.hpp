@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -25,10 +26,10 @@ class WarpClocks {
   std::array<std::array<std::uint16_t, 32>, 32> seen_{};
 };
 
-/// The running thread, as of now.
+/// The running thread, as of now. Epochs are numbered through all blocks and kernels, so that an epoch tells its block.
 struct Now {
-  std::uint32_t oldest_block;  // blocks are numbered through all kernels: earlier ones are ordered before
-  std::uint32_t block;
+  std::uint32_t oldest;  // epochs before this one are ordered before
+  std::uint32_t block;   // the running block's first epoch
   std::uint32_t epoch;
   std::uint16_t thread;
   const std::array<std::uint16_t, 32>* seen;
@@ -39,9 +40,11 @@ struct Now {
   [[nodiscard]] std::uint16_t clock() const { return (*seen)[lane()]; }
 };
 
+inline constexpr std::uint16_t kSeveral = 0xFFFF;  // instead of one thread
+
 /// The last plain write.
 struct LastWrite {
-  std::uint32_t block = 0, epoch = 0;
+  std::uint32_t epoch = 0;
   std::uint16_t thread = 0, clock = 0;
   std::uint32_t caller = 0;
 
@@ -49,11 +52,9 @@ struct LastWrite {
   void set(const Now& now);
 };
 
-inline constexpr std::uint16_t kSeveral = 0xFFFF;
-
 /// Reads, or atomics, since they were last all ordered before one of them: exact within a warp, summarised beyond.
 struct Accesses {
-  std::uint32_t block = 0, epoch = 0;
+  std::uint32_t epoch = 0;
   std::uint32_t lanes = 0;  // of the warp of `thread`
   std::uint16_t thread : 10 = 0;
   std::uint16_t many_warps : 1 = 0;
@@ -70,32 +71,42 @@ struct Accesses {
 /// The history of four bytes; of one, where they are accessed apart.
 struct Cell {
   LastWrite write;
-  Accesses reads, atomics;
-  std::uint32_t split = 0;  // index of the bytes' own cells, from 1
-  std::uint32_t unused = 0;
+  Accesses reads;
+  std::uint32_t more = 0;  // index of the rest, from 1
 };
-static_assert(sizeof(Cell) == 64);
+static_assert(sizeof(Cell) == 32);
+
+/// What few cells have: atomics, and histories of the single bytes.
+struct MoreOfCell {
+  Accesses atomics;
+  bool split = false;
+  std::array<Cell, 4> bytes;
+};
 
 /// Two accesses without order; the second is the present one.
 struct Race {
   Access first;
-  std::uint32_t block;
+  std::uint32_t epoch;
   std::uint16_t thread;
   std::uint32_t caller;
 };
-/// Checks an access against the cell's history, then adds it.
-std::optional<Race> access_cell(Cell& cell, Access access, const Now& now);
 
-/// Cells of single bytes, four at a time.
-class SplitCells {
+/// Checks accesses against the cells' history, then adds them to it.
+class CellHistory {
  public:
-  /// The cells of the granule's bytes; splits it first where need be.
-  std::array<Cell, 4>& of(Cell& granule);
-  void recycle(Cell& granule);
-  [[nodiscard]] bool empty() const { return free_.size() == all_.size(); }
+  /// The whole cell, or its bytes [begin, end).
+  std::optional<Race> access(Cell& cell, Access access, const Now& now);
+  std::optional<Race> access_bytes(Cell& cell, std::size_t begin, std::size_t end, Access access, const Now& now);
+  /// Takes back what the cell has more than others.
+  void recycle(Cell& cell);
+  /// Whether some cell has.
+  [[nodiscard]] bool any_more() const { return free_.size() != all_.size(); }
 
  private:
-  std::deque<std::array<Cell, 4>> all_;
+  MoreOfCell& more(Cell& cell);
+  std::optional<Race> access_one(Cell& cell, Access access, const Now& now);
+
+  std::deque<MoreOfCell> all_;
   std::vector<std::uint32_t> free_;
 };
 
