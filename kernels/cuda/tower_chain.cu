@@ -19,7 +19,7 @@ struct UnitGroup {
     column = tower * width + first;
     count = width - first < kGroupUnits ? width - first : kGroupUnits;
   }
-  std::int64_t row;     // impression, or tile of them
+  std::int64_t row;  // impression, or tile of them
   int tower;
   std::int64_t group;   // among the tower's
   std::int64_t first;   // unit of the tower
@@ -32,27 +32,14 @@ std::int64_t unit_groups(std::int64_t rows, std::int64_t width) {
   return items;
 }
 
-struct LayerVectors {
-  const float* bias[kTowers];
-  const float* slope[kTowers];  // null for ReLU
-};
-LayerVectors layer_vectors(const TowerPass& pass, std::size_t layer) {
-  LayerVectors vectors{};
-  for (std::size_t t = 0; t < kTowers; ++t) {
-    vectors.bias[t] = pass.bias(pass.parameters, layer, t);
-    vectors.slope[t] = pass.slope(pass.parameters, layer, t);
-  }
-  return vectors;
-}
-
-// ---- forward ---------------------------------------------------------------------------------------------------------
+// ---- forward ----
 
 template <class T>
 struct ForwardLayer {
-  std::int64_t width;                // units of one tower
-  MatrixView<const float> product;   // [B, 2*H] without bias
-  MatrixView<const float> common;    // [U, 2*H] the common half of the first layer; without data: none
-  const std::uint32_t* user;         // [B] row of `common`; U for padding
+  std::int64_t width;               // units of one tower
+  MatrixView<const float> product;  // [B, 2*H] without bias
+  MatrixView<const float> common;   // [U, 2*H] the common half of the first layer; without data: none
+  const std::uint32_t* user;        // [B] row of `common`; U for padding
   LayerVectors vectors;
   UnitDropout dropout;
   MatrixView<T> z, a;  // [B, 2*H]; z without data for ReLU
@@ -83,22 +70,6 @@ __global__ void forward_units(ForwardLayer<T> layer, std::int64_t items) {
   }
 }
 
-struct OutputLayer {
-  const float* weight[kTowers];
-  std::int64_t weight_step;
-  const float* bias[kTowers];
-};
-OutputLayer output_layer(const TowerPass& pass) {
-  OutputLayer output{};
-  for (std::size_t t = 0; t < kTowers; ++t) {
-    const auto weight = pass.weight(pass.parameters, pass.hidden_layers(), t);
-    output.weight[t] = weight.data;
-    output.weight_step = weight.stride;
-    output.bias[t] = pass.bias(pass.parameters, pass.hidden_layers(), t);
-  }
-  return output;
-}
-
 /// One warp per impression.
 template <class T>
 __global__ void forward_logits(MatrixView<const T> a, OutputLayer output, MatrixView<float> logits) {
@@ -115,7 +86,7 @@ __global__ void forward_logits(MatrixView<const T> a, OutputLayer output, Matrix
   }
 }
 
-// ---- backward --------------------------------------------------------------------------------------------------------
+// ---- backward ----
 
 template <class T>
 struct BackwardLayer {
@@ -129,7 +100,7 @@ struct BackwardLayer {
   MatrixView<T> dz;          // [B, 2*H]; may be d
   MatrixView<float> sums;    // [tiles, columns]
   std::int64_t bias_column, slope_column, output_weight_column, output_bias_column;  // of `sums`
-  UserSums users;            // of the first layer
+  UserSums users;                                                                    // of the first layer
   bool vectorised;
 };
 
@@ -259,17 +230,18 @@ struct TowerChain::Run {
   /// Sets the operands to the caller's matrices, or to the places of their copies, which convert() fills.
   void find_operands() {
     if constexpr (kConverts) {
-      std::int64_t used = 0;
-      const auto place = [&](std::int64_t rows, std::int64_t cols) {
-        const std::int64_t stride = round_up(cols, kStrideMultiple), begin = used;
-        used += rows * stride;
-        return MatrixView<T>(reinterpret_cast<T*>(pass.workspace.converted.data()) + begin, rows, cols, stride);
-      };
+      T* base = nullptr;
       for (int round = 0; round < 2; ++round) {  // the first finds the size
-        used = 0;
+        std::int64_t used = 0;
+        const auto place = [&](std::int64_t rows, std::int64_t cols) {
+          const std::int64_t stride = round_up(cols, kStrideMultiple), begin = used;
+          used += rows * stride;
+          return MatrixView<T>(base == nullptr ? nullptr : base + begin, rows, cols, stride);
+        };
         set_operands([&](MatrixView<const float> from) { return place(from.rows, from.cols); });
         dfirst = place(pass.common_rows(), kTowers * pass.width(0));
         pass.workspace.converted.resize(pieces(used, 2));
+        base = reinterpret_cast<T*>(pass.workspace.converted.data());
       }
     } else {
       set_operands([](MatrixView<const float> from) { return from; });
@@ -314,8 +286,10 @@ struct TowerChain::Run {
 
   /// Where a product of one layer's shape goes: where its kernel of units leaves its result, or to bf16's own scratch.
   [[nodiscard]] MatrixView<float> product(std::size_t layer, MatrixView<T> result) const {
-    if constexpr (kConverts) return {chain.products_.data(), pass.impressions(), kTowers * pass.width(layer)};
-    else return result;
+    if constexpr (kConverts)
+      return {chain.products_.data(), pass.impressions(), kTowers * pass.width(layer)};
+    else
+      return result;
   }
   void reserve_products() const {
     if constexpr (kConverts) {
@@ -391,7 +365,8 @@ struct TowerChain::Run {
     sum_tiles(chain.queue_, pass, gradients.parameters);
     Blas& blas = chain.blas_;
     blas.multiply(Product<T>{sample, pass.dz<T>(0), gradients.parameters.first_sample, Transposed::a});
-    blas.multiply(Product<T>{pass.dz<T>(0), first_sample.top(gradients.dsample.cols), gradients.dsample, Transposed::b});
+    blas.multiply(
+        Product<T>{pass.dz<T>(0), first_sample.top(gradients.dsample.cols), gradients.dsample, Transposed::b});
     if (!pass.has_common()) return;
     join_users(chain.queue_, pass);
     if constexpr (kConverts) {

@@ -61,6 +61,7 @@ TEST_P(Towers, ForwardAndBackwardMatchTheDoubleReferenceOverAwkwardShapes) {
   check("no impressions, one empty group", {3, 4, {5, 2}, prelu, 0.0F}, {0});
   check("one impression, widths of one", {1, 1, {1, 1}, prelu, 0.0F}, {1});
   check("one hidden layer", {5, 9, {7}, relu, 0.0F}, {10, 0, 21});
+  check("one wide hidden layer", {5, 9, {140}, prelu, 0.0F}, {40, 31});
   check("odd widths, an empty group", {13, 21, {33, 7, 1}, prelu, 0.0F}, {30, 0, 3});
   check("a full tile, dropout", {4, 6, {7, 33}, prelu, 0.3F}, {64});
   check("a tile and one row, ReLU, dropout", {19, 17, {33, 7}, relu, 0.5F}, {1, 2, 0, 60, 0, 2});
@@ -117,14 +118,28 @@ class LossOfNet {
 };
 
 /// The nearest that any unit's input comes to zero, where finite differences would see the kink.
-double distance_to_kink(Backend& backend, const TowerNet& net) {
+double distance_to_kink(TowerRun& run, const TowerNet& net) {
+  run.load(net);
+  run.forward({});
   double nearest = INFINITY;
-  for (const auto& tower : reference_run(net, run(backend, net), false).z) {
+  for (const auto& tower : reference_run(net, run.results(), false).z) {
     for (std::size_t l = 0; l < net.shape.hidden.size(); ++l) {
       for (const double z : tower[l]) nearest = std::min(nearest, std::fabs(z));
     }
   }
   return nearest;
+}
+
+TowerNet net_away_from_kinks(Backend& backend, const TowerShape& shape, double distance) {
+  const Groups groups{2, 0, 2};
+  TowerNet net(shape, groups, 0);
+  TowerWorkspace workspace(backend.memory());
+  TowerRun run(backend, net, workspace);
+  for (unsigned seed = 1; seed < 1000 && distance_to_kink(run, net) < distance; ++seed) {
+    net = TowerNet(shape, groups, seed);
+  }
+  EXPECT_GE(distance_to_kink(run, net), distance);
+  return net;
 }
 
 // Step 1/64 in every direction, doubled for Richardson's extrapolation, so that truncation is below h⁴ ~ 6e-8 times a
@@ -155,11 +170,8 @@ TEST_P(Towers, GradientsOfEveryParameterAndInputMatchFiniteDifferencesOfTheLoss)
   for (const Activation activation : {Activation::relu, Activation::prelu}) {
     for (const std::int64_t common : {0, 2}) {
       // A unit's input moves by at most 2h times a few weights of 0.6: no kink within 0.1 means none is crossed.
-      TowerNet net({common, 3, {3, 2}, activation, 0.0F}, {2, 0, 2}, 0);
-      for (unsigned seed = 1; seed < 1000 && distance_to_kink(*backend_, net) < 0.1; ++seed) {
-        net = TowerNet(net.shape, {2, 0, 2}, seed);
-      }
-      ASSERT_GE(distance_to_kink(*backend_, net), 0.1);
+      // A unit's input moves by at most 2h times a few weights of 0.6: no kink within 0.1 means none is crossed.
+      TowerNet net = net_away_from_kinks(*backend_, {common, 3, {3, 2}, activation, 0.0F}, 0.1);
       LossOfNet loss(*backend_, net);
       (void)loss(net);
       net.dlogits = loss.dlogits();
@@ -174,10 +186,7 @@ TEST_P(Towers, GradientsOfEveryParameterAndInputMatchFiniteDifferencesOfTheLoss)
 
 TEST_P(Towers, TheReferencesGradientsMatchItsOwnFiniteDifferencesWithDropout) {
   for (const Activation activation : {Activation::relu, Activation::prelu}) {
-    TowerNet net({2, 3, {5, 4}, activation, 0.3F}, {2, 0, 2}, 0);
-    for (unsigned seed = 1; seed < 1000 && distance_to_kink(*backend_, net) < 0.02; ++seed) {
-      net = TowerNet(net.shape, {2, 0, 2}, seed);
-    }
+    TowerNet net = net_away_from_kinks(*backend_, {2, 3, {5, 4}, activation, 0.3F}, 0.02);
     const auto observed = run(*backend_, net, {true, 1, 1});  // fixes the dropout masks
     const auto gradients = reference_run(net, observed, true);
     const auto expect = [&](std::vector<float>& values, const std::vector<double>& gradient, const char* what) {
@@ -227,8 +236,10 @@ TEST_P(Towers, TheFactoredFirstLayerEqualsJoiningTheCommonRowIntoEveryImpression
     return std::vector<double>(values.begin(), values.end());
   };
   // Both are within the bound of the exact result, hence within twice the bound of each other.
-  expect_close(one.logits, doubled(other.logits), magnitude.logits, 2 * forward_bound(factored.shape, one.bf16), "logit");
-  expect_close(one.gradients, doubled(other.gradients), magnitude.gradients, 2 * backward_bound(factored, one.bf16), "gradient");
+  expect_close(one.logits, doubled(other.logits), magnitude.logits, 2 * forward_bound(factored.shape, one.bf16),
+               "logit");
+  expect_close(one.gradients, doubled(other.gradients), magnitude.gradients, 2 * backward_bound(factored, one.bf16),
+               "gradient");
   std::vector<double> dcommon(factored.common.size(), 0.0);
   for (std::size_t r = 0; r < user.size(); ++r) {
     for (std::size_t k = 0; k < 6; ++k) dcommon[6 * user[r] + k] += static_cast<double>(other.dsample[15 * r + k]);
