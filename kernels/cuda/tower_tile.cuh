@@ -179,7 +179,7 @@ __device__ inline void copy_block(MatrixView<const From> from, std::int64_t row,
   constexpr int kAhead = 4;  // loads under way at once
   const int groups = columns / kGroupUnits;
   for (int begin = thread; begin < rows * groups; begin += kAhead * threads) {
-    Units units[kAhead];
+    Units units[kAhead]{};
     for (int k = 0; k < kAhead; ++k) {
       const int i = begin + k * threads;
       if (i < rows * groups) units[k] = load_inside(from, row + i / groups, column + i % groups * kGroupUnits, aligned);
