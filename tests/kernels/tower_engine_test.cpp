@@ -31,6 +31,22 @@ TEST(TowerEngine, FusedKernelsTakeShapesThatFitAndTheChainTakesTheOthers) {
   }
 }
 
+TEST(TowerEngine, TheOrderOfBlocksAndThreadsDoesNotChangeOneBit) {
+  const TowerNet net({9, 7, {20, 10}, Activation::prelu, 0.3F}, {40, 0, 70, 100}, 2);
+  for (const TowerKernels kernels : {TowerKernels::chain, TowerKernels::fused}) {
+    const auto backend = esmm::simt::make_backend({0, Precision::bf16, kernels});
+    const auto expected = run(*backend, net, {true, 1, 2});
+    for (std::uint64_t schedule = 1; schedule <= 5; ++schedule) {
+      ::simt::set_schedule(schedule);
+      const auto results = run(*backend, net, {true, 1, 2});
+      EXPECT_EQ(results.logits, expected.logits);
+      EXPECT_EQ(results.gradients, expected.gradients);
+      EXPECT_EQ(results.dcommon, expected.dcommon);
+      EXPECT_EQ(results.dsample, expected.dsample);
+    }
+  }
+}
+
 TEST(TowerEngine, TheMeasuredChoiceRunsBothKernelsAndUnderEmulationKeepsTheChain) {
   esmm::simt::Stream stream;
   esmm::simt::DeviceMemory memory(stream);
