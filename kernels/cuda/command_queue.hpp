@@ -49,7 +49,7 @@ class CommandQueue {
 
   /// Backend::replay: the first time a key is met its calls are enqueued directly (buffers grow to their sizes), the
   /// second time they are recorded, from then on replayed. At most kMostGraphs records are kept.
-  void replay(const ReplayKey& key, void (*enqueue)(void*), void* context);
+  void replay(const ReplayKey& key, void (*calls)(void*), void* context);
 
   [[nodiscard]] const Stream& work() const { return work_; }
   [[nodiscard]] const ReplayCounts& counts() const { return counts_; }
@@ -75,8 +75,8 @@ class CommandQueue {
   void forget_graphs_of_released_memory();
   [[nodiscard]] Recorded* find(const ReplayKey& key);
   Recorded& make_room();
-  void record(const ReplayKey& key, void (*enqueue)(void*), void* context);
-  void replay(Recorded& recorded, void (*enqueue)(void*), void* context);
+  void record(const ReplayKey& key, void (*calls)(void*), void* context);
+  void replay(Recorded& recorded, void (*calls)(void*), void* context);
 
   /// Page-locked bytes in two halves: one is written again when all copies from it are done.
   struct PinnedRing {

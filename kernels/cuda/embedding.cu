@@ -93,7 +93,12 @@ struct OccurrenceGradients {
         sample(sample_, dpooled_sample),
         common(common_, dpooled_common),
         first_common(static_cast<std::uint32_t>(sample_.ids())),
-        dim(dim_) {}
+        dim(dim_) {
+    if (ids.occurrences() != sample_.ids() + common_.ids()) {
+      throw internal_error("embedding gradient: {} ids were sorted but the batch has {}", ids.occurrences(),
+                           sample_.ids() + common_.ids());
+    }
+  }
 
   /// Σ weight · dpooled[bag] over sorted positions [begin, end), W floats at d.
   template <int W>

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "kernels/buffer.hpp"
+#include "kernels/cuda/device.cuh"
 #include "kernels/embedding.hpp"
 
 namespace esmm::ESMM_DEVICE_NAMESPACE {
