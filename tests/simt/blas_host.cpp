@@ -3,8 +3,8 @@
 #include <utility>
 #include <vector>
 
-// Matrix products of the emulated device, each enqueued as one operation on the host. Every element is summed in order of
-// k, in fp32.
+// Matrix products of the emulated device, each enqueued as one operation on the host. Every element is summed in order
+// of k, in fp32.
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
 namespace {
