@@ -5,7 +5,9 @@
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
 CommandQueue::PinnedRing::PinnedRing() : bytes(static_cast<unsigned char*>(memory.allocate(2 * kHalf))) {}
-CommandQueue::PinnedRing::~PinnedRing() { memory.deallocate(bytes, 2 * kHalf); }
+CommandQueue::PinnedRing::~PinnedRing() {
+  memory.deallocate(bytes, 2 * kHalf);
+}
 
 CommandQueue::CommandQueue(Stream& work, DeviceMemory& memory)
     : work_(work), memory_(memory), current_(&work), direct_constants_(memory, kMostConstantBytes) {

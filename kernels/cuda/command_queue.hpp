@@ -88,7 +88,7 @@ class CommandQueue {
     PinnedMemory memory;
     unsigned char* bytes;
     std::size_t half = 0, used = 0;  // where to write next: in which half, and how far into it
-    std::array<Event, 2> left;  // recorded when a half is full
+    std::array<Event, 2> left;       // recorded when a half is full
   };
 
   Stream& work_;
@@ -102,7 +102,7 @@ class CommandQueue {
   PinnedRing pinned_;
   Buffer<unsigned char> direct_constants_;
   std::size_t direct_used_ = 0;
-  unsigned char* recorded_constants_ = nullptr;    // of the sequence being recorded or replayed
+  unsigned char* recorded_constants_ = nullptr;  // of the sequence being recorded or replayed
   std::vector<unsigned char> staged_constants_;
   std::int64_t calls_ = 0;
   std::int64_t generation_ = -1;

@@ -24,7 +24,9 @@ void sort(const SortBuffers& buffers, std::int64_t count) {
 
 }  // namespace
 
-void reserve_sort(std::int64_t count, Buffer<unsigned char>& scratch) { scratch.resize(count); }
+void reserve_sort(std::int64_t count, Buffer<unsigned char>& scratch) {
+  scratch.resize(count);
+}
 
 void sort_pairs(const SortBuffers& buffers, std::int64_t count, int /*bits*/, Buffer<unsigned char>& /*scratch*/,
                 cudaStream_t stream) {
