@@ -108,7 +108,9 @@ TEST_F(SimtRun, TrainsTheSameModelAsTheCpuWithinTheRoundingOfItsSteps) {
   ASSERT_TRUE(device.result.valid && cpu.result.valid);
   for (const auto& [name, value] : cpu.result.valid->values) {
     ASSERT_EQ(device.result.valid->value(name).has_value(), value.has_value()) << name;
-    if (value) EXPECT_NEAR(*device.result.valid->value(name), *value, 1e-3) << name;
+    if (value) {
+      EXPECT_NEAR(*device.result.valid->value(name), *value, 1e-3) << name;
+    }
   }
 }
 
