@@ -14,9 +14,19 @@ namespace {
 
 class TowerBatches : public testing::TestWithParam<BackendCase> {
  protected:
+  /// Results of batches or rows of different shapes: equal, but for cuBLASLt, which may take another kernel for each.
+  static void expect_same(const std::vector<float>& values, const std::vector<float>& expected,
+                          const std::vector<double>& magnitude, double bound, const char* what) {
+    if (GetParam().name == "cuda" || GetParam().name == "cuda_chain_bf16") {
+      expect_close(values, {expected.begin(), expected.end()}, magnitude, 2 * bound, what);
+    } else {
+      EXPECT_EQ(values, expected) << what;
+    }
+  }
+
   std::unique_ptr<Backend> backend_ = GetParam().make();
 };
-INSTANTIATE_TEST_SUITE_P(Backends, TowerBatches, testing::ValuesIn(backends()), BackendName{});
+INSTANTIATE_TEST_SUITE_P(Backends, TowerBatches, testing::ValuesIn(tower_backends()), BackendName{});
 
 TEST(TowersThreads, TheNumberOfThreadsDoesNotChangeOneBit) {
   const TowerNet net({21, 19, {65, 33}, Activation::prelu, 0.2F}, {100, 0, 7, 300, 129}, 3);
@@ -36,7 +46,9 @@ TEST_P(TowerBatches, AnImpressionsLogitsDoNotDependOnTheRestOfTheBatch) {
   alone.common.assign(whole.common.begin() + 4, whole.common.end());
   alone.sample.assign(whole.sample.begin() + 5 * 70, whole.sample.begin() + 5 * 71);
   const auto expected = run(*backend_, whole).logits;
-  EXPECT_EQ(run(*backend_, alone).logits, std::vector<float>(expected.begin() + 140, expected.begin() + 142));
+  const auto results = run(*backend_, alone);
+  expect_same(results.logits, {expected.begin() + 140, expected.begin() + 142},
+              magnitude_run(alone, results, false).logits, forward_bound(alone.shape, results.bf16), "logit");
 }
 
 TEST_P(TowerBatches, ASecondRunGivesTheSameBytes) {
@@ -153,11 +165,16 @@ TEST_P(TowerBatches, TheGradientOfTheFirstSampleInputsAloneEqualsThoseColumnsOfA
   towers_forward(*backend_, net.shape, parameters, inputs, {}, workspace, logits.view());
   towers_backward(*backend_, net.shape, parameters, inputs, {}, dlogits.view(), workspace,
                   tower_views(net.shape, gradients.span()), dcommon.view(), dsample.view());
-  const auto part = download(dsample.buffer);
-  for (std::size_t r = 0; r < 11; ++r) {
-    for (std::size_t k = 0; k < 5; ++k) EXPECT_EQ(part[5 * r + k], all.dsample[7 * r + k]);
-  }
-  EXPECT_EQ(download(gradients), all.gradients);
+  const auto first = [](const auto& values) {  // five of each row of seven
+    auto result = values;
+    for (std::size_t i = 0; i < 11 * 5; ++i) result[i] = values[i / 5 * 7 + i % 5];
+    result.resize(11 * 5);
+    return result;
+  };
+  const auto magnitude = magnitude_run(net, all, false);
+  const double bound = backward_bound(net, all.bf16);
+  expect_same(download(dsample.buffer), first(all.dsample), first(magnitude.dsample), bound, "dsample");
+  expect_same(download(gradients), all.gradients, magnitude.gradients, bound, "gradient");
 }
 
 TEST_P(TowerBatches, RejectsShapesThatDisagree) {

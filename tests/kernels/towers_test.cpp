@@ -18,7 +18,7 @@ class Towers : public testing::TestWithParam<BackendCase> {
  protected:
   std::unique_ptr<Backend> backend_ = GetParam().make();
 };
-INSTANTIATE_TEST_SUITE_P(Backends, Towers, testing::ValuesIn(backends()), BackendName{});
+INSTANTIATE_TEST_SUITE_P(Backends, Towers, testing::ValuesIn(tower_backends()), BackendName{});
 
 void expect_reference(Backend& backend, const char* what, const TowerShape& shape, const Groups& groups) {
   SCOPED_TRACE(what);

@@ -5,10 +5,15 @@
 
 namespace esmm::test {
 
+namespace {
+
+std::function<std::unique_ptr<Backend>()> simt_backend(Precision precision, TowerKernels towers) {
+  return [=] { return simt::make_backend({.precision = precision, .towers = towers}); };
+}
+
+}  // namespace
+
 std::vector<BackendCase> backends() {
-  const auto simt_backend = [](Precision precision, TowerKernels towers) {
-    return [=] { return simt::make_backend({.precision = precision, .towers = towers}); };
-  };
   const auto simt_allocations = [] { return ::simt::api_calls().allocations; };
   std::vector<BackendCase> cases{
       {"cpu_1_thread", [] { return make_cpu_backend(1); }},
@@ -18,6 +23,24 @@ std::vector<BackendCase> backends() {
 #if defined(ESMM_WITH_CUDA)
   if (!cuda::devices().empty()) {
     cases.push_back({"cuda", [] { return cuda::make_backend({.towers = TowerKernels::chain}); }});
+  }
+#endif
+  return cases;
+}
+
+std::vector<BackendCase> tower_backends() {
+  std::vector<BackendCase> cases = backends();
+  cases.push_back({"simt_chain_bf16", simt_backend(Precision::bf16, TowerKernels::chain)});
+  cases.push_back({"simt_fused", simt_backend(Precision::fp32, TowerKernels::fused)});
+  cases.push_back({"simt_fused_bf16", simt_backend(Precision::bf16, TowerKernels::fused)});
+#if defined(ESMM_WITH_CUDA)
+  if (!cuda::devices().empty()) {
+    const auto cuda_backend = [](Precision precision, TowerKernels towers) {
+      return [=] { return cuda::make_backend({.precision = precision, .towers = towers}); };
+    };
+    cases.push_back({"cuda_chain_bf16", cuda_backend(Precision::bf16, TowerKernels::chain)});
+    cases.push_back({"cuda_fused", cuda_backend(Precision::fp32, TowerKernels::fused)});
+    cases.push_back({"cuda_fused_bf16", cuda_backend(Precision::bf16, TowerKernels::fused)});
   }
 #endif
   return cases;

@@ -19,6 +19,8 @@ struct BackendCase {
 /// Every backend of this build: INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(backends()),
 /// BackendName{}).
 [[nodiscard]] std::vector<BackendCase> backends();
+/// Those, and what only the towers tell apart: their other kernels, and bfloat16.
+[[nodiscard]] std::vector<BackendCase> tower_backends();
 
 /// Names a parameterised test after its backend.
 struct BackendName {
