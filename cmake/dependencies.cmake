@@ -24,10 +24,18 @@ target_link_libraries(esmm::xsmm INTERFACE Threads::Threads rt ${CMAKE_DL_LIBS} 
 
 # CUDA is found, never required.
 find_program(ESMM_NVCC nvcc HINTS /usr/local/cuda/bin $ENV{CUDA_HOME}/bin)
+set(ESMM_WITH_CUDA OFF)
 if(ESMM_CUDA STREQUAL "OFF")
-  message(STATUS "CUDA: off (ESMM_CUDA=OFF)")
+  message(STATUS "CUDA: off (ESMM_CUDA=OFF): building the CPU backend")
 elseif(ESMM_NVCC)
-  message(STATUS "CUDA: ${ESMM_NVCC} found, but this version has no CUDA backend yet: building the CPU backend")
+  set(ESMM_WITH_CUDA ON)
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90)  # 90: code for sm_90, and PTX for what comes after
+  endif()
+  set(CMAKE_CUDA_COMPILER ${ESMM_NVCC})
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+  message(STATUS "CUDA: ${ESMM_NVCC}: building the CUDA backend (${CMAKE_CUDA_ARCHITECTURES}) beside the CPU backend")
 elseif(ESMM_CUDA STREQUAL "ON")
   message(FATAL_ERROR "CUDA: ESMM_CUDA=ON but nvcc was not found. Put it on PATH or set CUDA_HOME.")
 else()

@@ -132,9 +132,6 @@ void validate_system(const Config& c) {
   if (c.threads > 1024)
     throw usage_error("--threads: {} is too many. Give at most 1024, or 0 for one per core.", c.threads);
   if (c.seed >> 63 != 0) throw usage_error("--seed: {} is too large. Give a number below 2^63.", c.seed);
-  if (c.precision == Precision::bf16) {
-    throw usage_error("--precision: bf16 is not available on the CPU backend yet. Use fp32.");
-  }
   require_among("log-level", c.log_level, levels);
 }
 

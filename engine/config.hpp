@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/options.hpp"
 #include "io/loader.hpp"
 #include "io/pack.hpp"
 #include "kernels/optimizer.hpp"
@@ -14,7 +15,6 @@ namespace esmm {
 
 enum class ModelKind { esmm };
 enum class Preset { none, released, paper };  // released: the authors' published code; paper: arXiv:1804.07931 §3
-enum class Precision { fp32, bf16 };
 enum class Schedule { constant, cosine, step };
 enum class Initialiser { truncated_normal, normal, uniform };  // of the embedding tables
 enum class Shuffle { common_row, impression, none };

@@ -2,22 +2,62 @@
 
 #include <algorithm>
 #include <fstream>
+#include <optional>
+#include <vector>
 
+#include "kernels/cuda/make_backend.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
 
-void check_device(const std::string& device) {
-  if (device == "auto" || device == "cpu") return;
-  if (device == "cuda" || device.starts_with("cuda:")) {
-    throw device_error("--device {}: this build has no CUDA backend. Use --device cpu.", device);
+namespace {
+
+#if defined(ESMM_WITH_CUDA)
+std::vector<DeviceInfo> gpus() {
+  return cuda::devices();
+}
+std::unique_ptr<Backend> make_gpu_backend(const DeviceOptions& options) {
+  return cuda::make_backend(options);
+}
+constexpr const char* kWhyNone = "no CUDA device was found (nvidia-smi lists them)";
+#else
+std::vector<DeviceInfo> gpus() {
+  return {};
+}
+std::unique_ptr<Backend> make_gpu_backend(const DeviceOptions&) {
+  return nullptr;
+}
+constexpr const char* kWhyNone = "this build has no CUDA backend (nvcc was not found when it was configured)";
+#endif
+
+/// The number of the GPU that `device` means; nullopt for the CPU. Throws as check_device does.
+std::optional<int> gpu_number(const std::string& device) {
+  if (device == "cpu") return std::nullopt;
+  const bool numbered = device.starts_with("cuda:");
+  if (device != "auto" && device != "cuda" && !numbered) {
+    throw usage_error("--device {}: unknown device. Use auto, cpu, cuda or cuda:N.", device);
   }
-  throw usage_error("--device {}: unknown device. Use auto, cpu, cuda or cuda:N.", device);
+  const auto count = static_cast<int>(gpus().size());
+  if (device == "auto") return count > 0 ? std::optional(0) : std::nullopt;
+  if (count == 0) throw device_error("--device {}: {}. Use --device cpu.", device, kWhyNone);
+  const int number = numbered ? std::stoi(device.substr(5)) : 0;
+  if (number >= count) throw device_error("--device {}: there are {} CUDA devices, from cuda:0 on.", device, count);
+  return number;
 }
 
-std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
-  check_device(device);
-  return make_cpu_backend(threads);
+}  // namespace
+
+void check_device(const std::string& device, Precision precision) {
+  if (!gpu_number(device) && precision == Precision::bf16) {
+    throw usage_error("--precision: bf16 is not available on the CPU backend yet. Use fp32, or --device cuda.");
+  }
+}
+
+std::unique_ptr<Backend> make_backend(const std::string& device, int threads, Precision precision) {
+  check_device(device, precision);
+  const std::optional<int> gpu = gpu_number(device);
+  if (!gpu) return make_cpu_backend(threads);
+  return make_gpu_backend({.device = *gpu, .precision = precision, .towers = TowerKernels::measured});
 }
 
 namespace {
@@ -59,6 +99,18 @@ void check_memory(std::int64_t bytes, const std::string& what) {
   throw device_error(
       "{} needs about {:.1f} GB and {:.1f} GB are free. Lower --dim or --batch-size, raise --min-count, choose an "
       "optimizer with less state (sgd, rowwise_adagrad), or lower --window-mb.",
+      what, static_cast<double>(bytes) * 1e-9, static_cast<double>(available) * 1e-9);
+}
+
+void check_device_memory(const std::string& device, std::int64_t bytes, const std::string& what) {
+  const std::optional<int> gpu = gpu_number(device);
+  if (!gpu) return;
+  const std::int64_t available = gpus()[static_cast<std::size_t>(*gpu)].free_bytes;
+  if (bytes <= available) return;
+  throw device_error(
+      "{} needs about {:.1f} GB of GPU memory and {:.1f} GB are free. Lower --dim or --batch-size, raise --min-count, "
+      "or "
+      "choose an optimizer with less state (sgd, rowwise_adagrad).",
       what, static_cast<double>(bytes) * 1e-9, static_cast<double>(available) * 1e-9);
 }
 

@@ -61,6 +61,10 @@ float ModelOptimizer::clipping_scale(Backend& backend, const Gradients& gradient
   return norm > limit ? static_cast<float>(limit / norm) : 1.0F;
 }
 
+void ModelOptimizer::sort(Backend& backend, const BatchView& batch) {
+  sort_ids(backend, batch.sample, batch.common, *sorted_);
+}
+
 void ModelOptimizer::apply(Backend& backend, const BatchView& batch, std::int64_t step, const Gradients& gradients,
                            Parameters& parameters) {
   const EmbeddingArena arena{parameters.tables(), {table_state_.data(), rows_, state_columns_, state_stride_}};
@@ -68,7 +72,6 @@ void ModelOptimizer::apply(Backend& backend, const BatchView& batch, std::int64_
   const MatrixView<const float> dcommon = gradients.pooled_common();
   const bool clip = config_.clip_norm > 0;
 
-  sort_ids(backend, batch.sample, batch.common, *sorted_);
   float scale = 1.0F;
   if (clip && config_.clip_tables) {  // the norm needs every gradient before any row may move
     const SparseGradient tables =

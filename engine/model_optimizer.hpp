@@ -14,6 +14,8 @@ class ModelOptimizer {
  public:
   ModelOptimizer(Backend& backend, const Config& config, const ModelSpec& spec, std::int64_t total_steps);
 
+  /// Sorts the batch's ids, which `apply` needs; at any time before it.
+  void sort(Backend& backend, const BatchView& batch);
   /// One update; `step` counts from 1. With clip_norm the gradient norm is read back, which synchronises; otherwise it
   /// only enqueues.
   void apply(Backend& backend, const BatchView& batch, std::int64_t step, const Gradients& gradients,

@@ -29,6 +29,7 @@ void Trainer::step(const BatchView& batch) {
   reserve(batch.rows(), batch.common_rows());
 
   const auto operations = [&] {
+    optimizer_.sort(backend_, batch);                          // ids only: a device sorts beside the forward pass
     model_.forward(backend_, batch, dropout(), activations_);  // pooled embeddings → towers → two logits per impression
     two_task_loss(backend_, objective_, activations_.logits(), batch.click, batch.conversion, batch.impressions,
                   loss_.data(), gradients_.logits());                       // ESMM: pCTR, and the product pCTR × pCVR

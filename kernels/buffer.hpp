@@ -11,6 +11,7 @@ class Memory {
  public:
   virtual ~Memory() = default;
   [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+  /// Work that was enqueued before may still use the memory: on a device it is freed in order with the work.
   virtual void release(void* pointer) noexcept = 0;
   /// Copies between the host and this memory; on a device they are ordered with the backend's work and synchronise.
   virtual void copy_from_host(void* to, const void* from, std::size_t bytes) = 0;

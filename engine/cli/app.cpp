@@ -30,7 +30,7 @@ constexpr const char* kRunRemedy = "Give the directory of a run that esmm_gpu tr
 Config start(const std::vector<FlagValue>& flags, const std::string& file = {}) {
   Config config = resolve_config(file, flags);
   start_logging(config.log_level);
-  check_device(config.device);
+  check_device(config.device, config.precision);
   return config;
 }
 

@@ -159,7 +159,7 @@ void finish(const Config& config, const RunDirectory& directory, const Backend& 
 
 void train_command(const Config& given, const std::string& resume) {
   Config config = given;
-  const std::unique_ptr<Backend> backend = make_backend(config.device, config.threads);
+  const std::unique_ptr<Backend> backend = make_backend(config.device, config.threads, config.precision);
   make_paths_absolute(config);
   if (resume.empty() && config.out.empty()) config.out = default_run_path(config);
   const RunDirectory directory = resume.empty() ? RunDirectory::create(config.out) : RunDirectory::open(resume);
@@ -174,6 +174,8 @@ void train_command(const Config& given, const std::string& resume) {
       make_model_spec(config, data.train->schema(), *vocabulary, normalisation(data.train->statistics().dense));
   const auto impressions = static_cast<std::int64_t>(data.train->statistics().impressions);
   check_memory(training_bytes(spec, config, impressions) + loading_bytes(*data.train, config), "training");
+  constexpr std::int64_t kMetricBytes = 10 + 24;  // logits and labels of an impression, and their ranking
+  check_device_memory(config.device, training_bytes(spec, config, impressions) + kMetricBytes * impressions, "training");
   if (resume.empty()) directory.write_setup(config, spec.schema, *vocabulary);
 
   Progress progress("train", static_cast<std::uint64_t>(impressions * config.epochs), "rows");

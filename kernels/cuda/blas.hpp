@@ -5,7 +5,8 @@
 #include "kernels/cuda/command_queue.hpp"
 #include "kernels/view.hpp"
 
-// The seam to cuBLASLt: blas_cublaslt.cu on the GPU, a plain host implementation in the tests (tests/simt/blas_host.cpp).
+// The seam to cuBLASLt: blas_cublaslt.cu on the GPU, a plain host implementation in the tests
+// (tests/simt/blas_host.cpp).
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
 enum class Transposed { none, a, b };

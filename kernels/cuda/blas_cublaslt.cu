@@ -208,9 +208,17 @@ Blas::Blas(CommandQueue& queue, DeviceMemory& memory)
     : implementation_(std::make_unique<Implementation>(queue, memory)) {}
 Blas::~Blas() = default;
 
-void Blas::multiply(const Product<float>& product) { implementation_->multiply(product, 1, product); }
-void Blas::multiply(const Product<__nv_bfloat16>& product) { implementation_->multiply(product, 1, product); }
-void Blas::multiply(const ProductPair<float>& pair) { implementation_->multiply(pair[0], 2, pair[1]); }
-void Blas::multiply(const ProductPair<__nv_bfloat16>& pair) { implementation_->multiply(pair[0], 2, pair[1]); }
+void Blas::multiply(const Product<float>& product) {
+  implementation_->multiply(product, 1, product);
+}
+void Blas::multiply(const Product<__nv_bfloat16>& product) {
+  implementation_->multiply(product, 1, product);
+}
+void Blas::multiply(const ProductPair<float>& pair) {
+  implementation_->multiply(pair[0], 2, pair[1]);
+}
+void Blas::multiply(const ProductPair<__nv_bfloat16>& pair) {
+  implementation_->multiply(pair[0], 2, pair[1]);
+}
 
 }  // namespace esmm::cuda

@@ -5,7 +5,9 @@
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
 CommandQueue::PinnedRing::PinnedRing() : bytes(static_cast<unsigned char*>(memory.allocate(2 * kHalf))) {}
-CommandQueue::PinnedRing::~PinnedRing() { memory.deallocate(bytes, 2 * kHalf); }
+CommandQueue::PinnedRing::~PinnedRing() {
+  memory.deallocate(bytes, 2 * kHalf);
+}
 
 CommandQueue::CommandQueue(Stream& work, DeviceMemory& memory)
     : work_(work), memory_(memory), current_(&work), direct_constants_(memory, kMostConstantBytes) {
@@ -84,22 +86,22 @@ CommandQueue::Recorded& CommandQueue::make_room() {
   return recorded_.emplace_back();
 }
 
-void CommandQueue::replay(const ReplayKey& key, void (*enqueue)(void*), void* context) {
+void CommandQueue::replay(const ReplayKey& key, void (*calls)(void*), void* context) {
   forget_graphs_of_released_memory();
   ++clock_;
   if (Recorded* recorded = find(key); recorded != nullptr) {
-    replay(*recorded, enqueue, context);
+    replay(*recorded, calls, context);
   } else if (std::find(met_.begin(), met_.end(), key) != met_.end()) {
-    record(key, enqueue, context);
+    record(key, calls, context);
   } else {
     met_.push_back(key);
-    enqueue(context);
+    calls(context);
     join_side();
     ++counts_.direct;
   }
 }
 
-void CommandQueue::record(const ReplayKey& key, void (*enqueue)(void*), void* context) {
+void CommandQueue::record(const ReplayKey& key, void (*calls)(void*), void* context) {
   Recorded& recorded = make_room();
   recorded.key = key;
   recorded.constants = Buffer<unsigned char>(memory_, kMostConstantBytes);
@@ -110,7 +112,7 @@ void CommandQueue::record(const ReplayKey& key, void (*enqueue)(void*), void* co
   mode_ = Mode::capture;
   Graph::begin_capture(work_);
   try {
-    enqueue(context);
+    calls(context);
     join_side();
     mode_ = Mode::direct;
     recorded.graph = Graph::end_capture(work_);
@@ -133,13 +135,13 @@ void CommandQueue::record(const ReplayKey& key, void (*enqueue)(void*), void* co
   ++counts_.captured;
 }
 
-void CommandQueue::replay(Recorded& recorded, void (*enqueue)(void*), void* context) {
+void CommandQueue::replay(Recorded& recorded, void (*calls)(void*), void* context) {
   recorded_constants_ = recorded.constants.data();
   staged_constants_.clear();
   calls_ = 0;
   mode_ = Mode::replay;
   try {
-    enqueue(context);
+    calls(context);
   } catch (...) {
     mode_ = Mode::direct;
     throw;

@@ -49,7 +49,7 @@ class CommandQueue {
 
   /// Backend::replay: the first time a key is met its calls are enqueued directly (buffers grow to their sizes), the
   /// second time they are recorded, from then on replayed. At most kMostGraphs records are kept.
-  void replay(const ReplayKey& key, void (*enqueue)(void*), void* context);
+  void replay(const ReplayKey& key, void (*calls)(void*), void* context);
 
   [[nodiscard]] const Stream& work() const { return work_; }
   [[nodiscard]] const ReplayCounts& counts() const { return counts_; }
@@ -75,8 +75,8 @@ class CommandQueue {
   void forget_graphs_of_released_memory();
   [[nodiscard]] Recorded* find(const ReplayKey& key);
   Recorded& make_room();
-  void record(const ReplayKey& key, void (*enqueue)(void*), void* context);
-  void replay(Recorded& recorded, void (*enqueue)(void*), void* context);
+  void record(const ReplayKey& key, void (*calls)(void*), void* context);
+  void replay(Recorded& recorded, void (*calls)(void*), void* context);
 
   /// Page-locked bytes in two halves: one is written again when all copies from it are done.
   struct PinnedRing {
@@ -88,7 +88,7 @@ class CommandQueue {
     PinnedMemory memory;
     unsigned char* bytes;
     std::size_t half = 0, used = 0;  // where to write next: in which half, and how far into it
-    std::array<Event, 2> left;  // recorded when a half is full
+    std::array<Event, 2> left;       // recorded when a half is full
   };
 
   Stream& work_;
@@ -102,7 +102,7 @@ class CommandQueue {
   PinnedRing pinned_;
   Buffer<unsigned char> direct_constants_;
   std::size_t direct_used_ = 0;
-  unsigned char* recorded_constants_ = nullptr;    // of the sequence being recorded or replayed
+  unsigned char* recorded_constants_ = nullptr;  // of the sequence being recorded or replayed
   std::vector<unsigned char> staged_constants_;
   std::int64_t calls_ = 0;
   std::int64_t generation_ = -1;

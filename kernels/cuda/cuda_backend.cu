@@ -34,7 +34,9 @@ CudaBackend::CudaBackend(const DeviceOptions& options)
 
 CudaBackend::~CudaBackend() = default;
 
-void CudaBackend::synchronise() { work_.synchronise(); }
+void CudaBackend::synchronise() {
+  work_.synchronise();
+}
 
 void CudaBackend::copy(void* to, const void* from, std::size_t bytes) {
   queue_.enqueue([&](cudaStream_t stream) {
@@ -45,7 +47,9 @@ void CudaBackend::upload(void* to, const void* from, std::size_t bytes) {
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, copies_.get()), "upload");
 }
 
-std::unique_ptr<Fence> CudaBackend::make_fence() { return std::make_unique<DeviceFence>(); }
+std::unique_ptr<Fence> CudaBackend::make_fence() {
+  return std::make_unique<DeviceFence>();
+}
 void CudaBackend::record(Queue queue, Fence& fence) {
   (queue == Queue::work ? work_ : copies_).record(static_cast<DeviceFence&>(fence).event);
 }
@@ -60,7 +64,9 @@ void CudaBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to
   queue_.launch<copy_elements>(thread_per_item(from.rows * from.cols), from, to);
 }
 
-std::unique_ptr<Backend> make_backend(const DeviceOptions& options) { return std::make_unique<CudaBackend>(options); }
+std::unique_ptr<Backend> make_backend(const DeviceOptions& options) {
+  return std::make_unique<CudaBackend>(options);
+}
 
 std::vector<DeviceInfo> devices() {
   int count = 0;

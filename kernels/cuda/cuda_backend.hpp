@@ -64,7 +64,7 @@ class CudaBackend final : public Backend {
   DeviceMemory memory_{work_};
   PinnedMemory pinned_;
   CommandQueue queue_{work_, memory_};
-  TowerEngine towers_;  // of queue_, memory_ and the options
+  TowerEngine towers_;                       // of queue_, memory_ and the options
   Buffer<float> hot_sums_{memory_, 0};       // of embedding gradients
   Buffer<double> partial_sums_{memory_, 0};  // ordered partial sums of the loss, norms and metrics
   Ranking ranking_{memory_};

@@ -12,13 +12,13 @@ namespace {
 
 // ---- pooling -------------------------------------------------------------------------------------------------------
 
-constexpr std::int64_t kChunkIds = 64;       // of a bag that one group sums; longer bags are summed by a whole block
+constexpr std::int64_t kChunkIds = 64;  // of a bag that one group sums; longer bags are summed by a whole block
 constexpr std::int64_t kBagsPerBlock = 128;
 
 /// Σ weight · table[row] over ids [begin, end) of the bags, W floats at d.
 template <int W>
-__device__ Pack<W> sum_rows(const DeviceBags& bags, MatrixView<const float> table, std::int64_t begin,
-                            std::int64_t end, std::int64_t d) {
+__device__ Pack<W> sum_rows(const DeviceBags& bags, MatrixView<const float> table, std::int64_t begin, std::int64_t end,
+                            std::int64_t d) {
   Pack<W> sum{};
 #pragma unroll 4
   for (std::int64_t i = begin; i < end; ++i) {
@@ -93,7 +93,12 @@ struct OccurrenceGradients {
         sample(sample_, dpooled_sample),
         common(common_, dpooled_common),
         first_common(static_cast<std::uint32_t>(sample_.ids())),
-        dim(dim_) {}
+        dim(dim_) {
+    if (ids.occurrences() != sample_.ids() + common_.ids()) {
+      throw internal_error("embedding gradient: {} ids were sorted but the batch has {}", ids.occurrences(),
+                           sample_.ids() + common_.ids());
+    }
+  }
 
   /// Σ weight · dpooled[bag] over sorted positions [begin, end), W floats at d.
   template <int W>
@@ -248,14 +253,17 @@ __global__ void update_distinct_rows(const std::uint32_t* rows, MatrixView<const
   const Group group(lanes);
   const StepConstants<float> c = *constants;
   for (std::int64_t i = group.in_grid(); i < gradients.rows; i += group.grid_count()) {
-    step_row<kind, W>(group, c, gradients.cols, gradients.row(i), arena.weights.row(rows[i]),
-                      arena.state.row(rows[i]));
+    step_row<kind, W>(group, c, gradients.cols, gradients.row(i), arena.weights.row(rows[i]), arena.state.row(rows[i]));
   }
 }
 
 /// Alignment does not depend on a matrix that has no rows.
-std::int64_t stride_of(MatrixView<const float> view) { return view.empty() ? 0 : view.stride; }
-const void* data_of(MatrixView<const float> view) { return view.empty() ? nullptr : view.data; }
+std::int64_t stride_of(MatrixView<const float> view) {
+  return view.empty() ? 0 : view.stride;
+}
+const void* data_of(MatrixView<const float> view) {
+  return view.empty() ? nullptr : view.data;
+}
 
 /// Of optimizer state that is loaded in packs.
 std::int64_t state_stride(OptimizerKind kind, const EmbeddingArena& arena) {
@@ -285,9 +293,8 @@ void CudaBackend::pool_embeddings(const Bags& bags, MatrixView<const float> tabl
   const RowGeometry geometry = row_geometry(table.cols, {table.stride, out.stride}, {table.data, out.data});
   const std::int64_t blocks = (bags.count() + kBagsPerBlock - 1) / kBagsPerBlock;
   const Geometry launch = geometry.group_per_item(blocks * geometry.groups(), table.cols);
-  with_pack(geometry, [&]<int W>() {
-    queue_.launch<pool_bags<W>>(launch, DeviceBags(bags), table, out, geometry.lanes);
-  });
+  with_pack(geometry,
+            [&]<int W>() { queue_.launch<pool_bags<W>>(launch, DeviceBags(bags), table, out, geometry.lanes); });
 }
 
 void CudaBackend::update_embeddings(const SortedIds& sorted_ids, const Bags& sample, const Bags& common,
@@ -296,19 +303,18 @@ void CudaBackend::update_embeddings(const SortedIds& sorted_ids, const Bags& sam
   const auto& ids = static_cast<const DeviceSortedIds&>(sorted_ids);
   const std::int64_t dim = arena.weights.cols;
   const RowGeometry geometry = row_geometry(
-      dim, {arena.weights.stride, state_stride(optimizer.config.kind, arena), stride_of(dpooled_sample),
-            stride_of(dpooled_common)},
+      dim,
+      {arena.weights.stride, state_stride(optimizer.config.kind, arena), stride_of(dpooled_sample),
+       stride_of(dpooled_common)},
       {arena.weights.data, state_data(optimizer.config.kind, arena), data_of(dpooled_sample), data_of(dpooled_common)});
   const OccurrenceGradients gradients(ids, sample, common, dpooled_sample, dpooled_common, dim);
   queue_.join_side();
   const Segments segments = sum_hot(queue_, geometry, ids, gradients, hot_sums_);
-  const StepConstants<float>* constants =
-      queue_.constant(step_constants<float>(optimizer, UpdateScope::touched_rows));
+  const StepConstants<float>* constants = queue_.constant(step_constants<float>(optimizer, UpdateScope::touched_rows));
   const Geometry launch = geometry.group_per_item(ids.occurrences(), dim);
   with_kind(optimizer.config.kind, [&]<OptimizerKind kind>() {
     with_pack(geometry, [&]<int W>() {
-      queue_.launch<reduce_and_update_segments<kind, W>>(launch, segments, gradients, constants, arena,
-                                                         geometry.lanes);
+      queue_.launch<reduce_and_update_segments<kind, W>>(launch, segments, gradients, constants, arena, geometry.lanes);
     });
   });
 }
@@ -337,8 +343,7 @@ void CudaBackend::update_rows(const SparseGradient& gradient, const OptimizerSte
   const RowGeometry geometry = row_geometry(
       arena.weights.cols, {arena.weights.stride, state_stride(kind_of_step, arena), gradient.values.stride},
       {arena.weights.data, state_data(kind_of_step, arena), gradient.values.data});
-  const StepConstants<float>* constants =
-      queue_.constant(step_constants<float>(optimizer, UpdateScope::touched_rows));
+  const StepConstants<float>* constants = queue_.constant(step_constants<float>(optimizer, UpdateScope::touched_rows));
   const MatrixView<const float> values = gradient.values;
   with_kind(kind_of_step, [&]<OptimizerKind kind>() {
     with_pack(geometry, [&]<int W>() {

@@ -60,8 +60,8 @@ void CudaBackend::two_task_loss(const Objective& objective, MatrixView<const flo
                                 std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion,
                                 std::int64_t impressions, TaskLosses* losses, MatrixView<float> dlogits) {
   const auto count = static_cast<float>(impressions);
-  const LossConstants* constants = queue_.constant(
-      LossConstants{impressions, objective.ctr_weight / count, objective.ctcvr_weight / count});
+  const LossConstants* constants =
+      queue_.constant(LossConstants{impressions, objective.ctr_weight / count, objective.ctcvr_weight / count});
   const std::int64_t blocks = (logits.rows + kReduceBlock - 1) / kReduceBlock;
   partial_sums_.resize(2 * blocks);
   constexpr std::size_t kBytes = kReduceBlock * sizeof(double);

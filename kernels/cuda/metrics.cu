@@ -128,9 +128,9 @@ constexpr std::size_t kReduceBytes = kReduceBlock * sizeof(double);
 std::optional<double> rank(CommandQueue& queue, Ranking& ranking, std::int64_t size) {
   queue.enqueue([&](cudaStream_t stream) {
     constexpr int kBits = 32;
-    sort_pairs({ranking.unsorted_keys.data(), ranking.unsorted_labels.data(), ranking.keys.data(),
-                ranking.labels.data()},
-               size, kBits, ranking.scratch, stream);
+    sort_pairs(
+        {ranking.unsorted_keys.data(), ranking.unsorted_labels.data(), ranking.keys.data(), ranking.labels.data()},
+        size, kBits, ranking.scratch, stream);
   });
   queue.launch<mark_negatives>(thread_per_item(size), ranking.labels.data(), size, ranking.negative.data());
   queue.enqueue([&](cudaStream_t stream) {

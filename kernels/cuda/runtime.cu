@@ -13,19 +13,31 @@ void check(cudaError_t status, const char* what) {
   throw internal_error("{}: {}", what, cudaGetErrorString(status));
 }
 
-Event::Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate"); }
+Event::Event() {
+  check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
+}
 Event::~Event() {
   if (event_ != nullptr) (void)cudaEventDestroy(event_);
 }
-void Event::wait() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+void Event::wait() const {
+  check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+}
 
-Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate"); }
-Stream::~Stream() { (void)cudaStreamDestroy(stream_); }
-void Stream::record(const Event& event) const { check(cudaEventRecord(event.get(), stream_), "cudaEventRecord"); }
+Stream::Stream() {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+}
+Stream::~Stream() {
+  (void)cudaStreamDestroy(stream_);
+}
+void Stream::record(const Event& event) const {
+  check(cudaEventRecord(event.get(), stream_), "cudaEventRecord");
+}
 void Stream::wait(const Event& event) const {
   check(cudaStreamWaitEvent(stream_, event.get(), 0), "cudaStreamWaitEvent");
 }
-void Stream::synchronise() const { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
+void Stream::synchronise() const {
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
 
 void* DeviceMemory::allocate(std::size_t bytes) {
   void* pointer = nullptr;
@@ -33,9 +45,10 @@ void* DeviceMemory::allocate(std::size_t bytes) {
   const cudaError_t status = cudaMalloc(&pointer, bytes == 0 ? 1 : bytes);
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
-    throw device_error("out of GPU memory: {} MB more could not be had. Lower --batch-size or --dim, raise --min-count,"
-                       " or choose an optimizer with less state (sgd, rowwise_adagrad).",
-                       bytes >> 20U);
+    throw device_error(
+        "out of GPU memory: {} MB more could not be had. Lower --batch-size or --dim, raise --min-count,"
+        " or choose an optimizer with less state (sgd, rowwise_adagrad).",
+        bytes >> 20U);
   }
   check(status, "cudaMalloc");
   return pointer;
@@ -68,7 +81,9 @@ void* PinnedMemory::do_allocate(std::size_t bytes, std::size_t) {
   check(cudaMallocHost(&pointer, bytes), "page-locked host memory");  // aligned to pages
   return pointer;
 }
-void PinnedMemory::do_deallocate(void* pointer, std::size_t, std::size_t) { (void)cudaFreeHost(pointer); }
+void PinnedMemory::do_deallocate(void* pointer, std::size_t, std::size_t) {
+  (void)cudaFreeHost(pointer);
+}
 
 void Graph::begin_capture(const Stream& stream) {
   check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
@@ -90,6 +105,8 @@ void Graph::abandon_capture(const Stream& stream) noexcept {
 Graph::~Graph() {
   if (executable_ != nullptr) (void)cudaGraphExecDestroy(executable_);
 }
-void Graph::launch(const Stream& stream) const { check(cudaGraphLaunch(executable_, stream.get()), "cudaGraphLaunch"); }
+void Graph::launch(const Stream& stream) const {
+  check(cudaGraphLaunch(executable_, stream.get()), "cudaGraphLaunch");
+}
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE

@@ -4,8 +4,8 @@
 #include "kernels/buffer.hpp"
 #include "kernels/cuda/device.cuh"
 
-// The seam to CUB: sort_cub.cu on the GPU, a plain host implementation in the tests. Both only enqueue on `stream`; `scratch`
-// must have been made large enough by reserve_sort.
+// The seam to CUB: sort_cub.cu on the GPU, a plain host implementation in the tests. Both only enqueue on `stream`;
+// `scratch` must have been made large enough by reserve_sort.
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
 /// Sorts keys[0] with values[0] by key, stably, into keys[1] and values[1]; all four have `count` elements, and

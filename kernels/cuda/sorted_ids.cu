@@ -108,9 +108,8 @@ void CudaBackend::sort_ids(const Bags& sample, const Bags& common, SortedIds& re
     });
     const Geometry geometry = thread_per_item(count);
     queue_.launch<mark_heads>(geometry, ids.keys.data(), count, ids.heads.data());
-    queue_.enqueue([&](cudaStream_t stream) {
-      inclusive_sum(ids.heads.data(), ids.segment.data(), count, ids.scratch, stream);
-    });
+    queue_.enqueue(
+        [&](cudaStream_t stream) { inclusive_sum(ids.heads.data(), ids.segment.data(), count, ids.scratch, stream); });
     queue_.launch<write_segments>(geometry, ids.keys.data(), ids.segment.data(), count, ids.rows.data(),
                                   ids.begin.data(), ids.count.data());
   }

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "kernels/buffer.hpp"
+#include "kernels/cuda/device.cuh"
 #include "kernels/embedding.hpp"
 
 namespace esmm::ESMM_DEVICE_NAMESPACE {
@@ -22,16 +23,16 @@ class DeviceSortedIds final : public SortedIds {
   [[nodiscard]] std::int64_t occurrences() const { return keys.size(); }  // N, padding included
   [[nodiscard]] std::int64_t chunks() const { return (occurrences() + kChunkOccurrences - 1) / kChunkOccurrences; }
 
-  Buffer<std::uint32_t> bag;         // [N] bag of each occurrence, counted within its side
+  Buffer<std::uint32_t> bag;                      // [N] bag of each occurrence, counted within its side
   Buffer<std::uint32_t> unsorted_keys, unsorted;  // [N] row and number of each occurrence
   Buffer<std::uint32_t> keys, sorted;             // [N] the same, sorted by row
-  Buffer<std::uint32_t> heads;       // [N] 1 where a segment begins
-  Buffer<std::uint32_t> segment;     // [N] segments that begin up to here: the position's segment, plus 1
-  Buffer<std::uint32_t> rows;        // [R] distinct rows, ascending
-  Buffer<std::uint32_t> begin;       // [R + 1]
-  Buffer<std::uint32_t> count;       // [1] R
-  Buffer<float> gradient;            // [R, D] result of embedding_gradient
-  Buffer<unsigned char> scratch;     // of the sort
+  Buffer<std::uint32_t> heads;                    // [N] 1 where a segment begins
+  Buffer<std::uint32_t> segment;                  // [N] segments that begin up to here: the position's segment, plus 1
+  Buffer<std::uint32_t> rows;                     // [R] distinct rows, ascending
+  Buffer<std::uint32_t> begin;                    // [R + 1]
+  Buffer<std::uint32_t> count;                    // [1] R
+  Buffer<float> gradient;                         // [R, D] result of embedding_gradient
+  Buffer<unsigned char> scratch;                  // of the sort
 };
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE

@@ -11,8 +11,12 @@ namespace esmm::ESMM_DEVICE_NAMESPACE {
 /// Impressions of one tile. Sums over impressions are made tile by tile, then added in order of the tiles.
 inline constexpr std::int64_t kTileRows = 64;
 
-inline std::int64_t pieces(std::int64_t size, std::int64_t piece) { return (size + piece - 1) / piece; }
-inline std::int64_t round_up(std::int64_t size, std::int64_t multiple) { return pieces(size, multiple) * multiple; }
+inline std::int64_t pieces(std::int64_t size, std::int64_t piece) {
+  return (size + piece - 1) / piece;
+}
+inline std::int64_t round_up(std::int64_t size, std::int64_t multiple) {
+  return pieces(size, multiple) * multiple;
+}
 
 /// Layers count from 0, the hidden layers, to hidden.size(), the logits; a layer's columns are tower 0's units, then
 /// tower 1's. T is the type in which z, a and dz are kept.

@@ -6,7 +6,7 @@ namespace esmm::ESMM_DEVICE_NAMESPACE {
 
 namespace {
 
-// ---- column sums -----------------------------------------------------------------------------------------------------
+// ---- column sums ----
 
 /// Destinations of a range of columns of the tiles' partial sums.
 struct Segment {
@@ -41,21 +41,12 @@ __global__ void sum_tiles_kernel(MatrixView<const float> partial, Segments segme
   }
 }
 
-// ---- impressions of common rows --------------------------------------------------------------------------------------
+// ---- impressions of common rows ----
 
 __global__ void find_users_kernel(const std::uint32_t* common_begin, std::int64_t common_rows, std::int64_t impressions,
                                   std::uint32_t* user) {
   for (std::int64_t r = grid_thread(); r < impressions; r += grid_threads()) {
-    std::int64_t low = 0, high = common_rows + 1;  // the first group that begins behind r is in [low, high]
-    while (low < high) {
-      const std::int64_t middle = (low + high) / 2;
-      if (common_begin[middle] <= r) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    user[r] = static_cast<std::uint32_t>(low - 1);
+    user[r] = user_of(common_begin, common_rows, r);
   }
 }
 
@@ -76,7 +67,7 @@ __global__ void join_users_kernel(UserSums users) {
   }
 }
 
-// ---- copies ----------------------------------------------------------------------------------------------------------
+// ---- copies ----
 
 template <class T>
 struct PackedMatrices {

@@ -64,7 +64,7 @@ class Packing {
     std::int64_t row_step, column_step;  // from one element of a row, or column, of `to` to the next
     std::int64_t rows, columns;          // that `from` has, seen as `to`
     MatrixView<T> to;
-    std::int64_t first_item;             // among the groups of four elements of all matrices
+    std::int64_t first_item;  // among the groups of four elements of all matrices
   };
   static constexpr int kMost = 24;  // per launch
 

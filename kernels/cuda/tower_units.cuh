@@ -13,10 +13,18 @@ struct Units {
   float v[kGroupUnits];
 };
 
-__device__ inline float to_float(float value) { return value; }
-__device__ inline float to_float(__nv_bfloat16 value) { return __bfloat162float(value); }
-__device__ inline void assign(float& to, float value) { to = value; }
-__device__ inline void assign(__nv_bfloat16& to, float value) { to = __float2bfloat16_rn(value); }
+__device__ inline float to_float(float value) {
+  return value;
+}
+__device__ inline float to_float(__nv_bfloat16 value) {
+  return __bfloat162float(value);
+}
+__device__ inline void assign(float& to, float value) {
+  to = value;
+}
+__device__ inline void assign(__nv_bfloat16& to, float value) {
+  to = __float2bfloat16_rn(value);
+}
 
 template <class T>
 struct alignas(kGroupUnits * sizeof(T)) UnitPack {
@@ -118,6 +126,53 @@ __device__ inline Units scaled(const Units& units, float factor) {
   Units result;
   for (int i = 0; i < kGroupUnits; ++i) result.v[i] = factor * units.v[i];
   return result;
+}
+
+/// Vectors of a hidden layer, per tower.
+struct LayerVectors {
+  const float* bias[kTowers];
+  const float* slope[kTowers];  // null for ReLU
+};
+inline LayerVectors layer_vectors(const TowerPass& pass, std::size_t layer) {
+  LayerVectors vectors{};
+  for (std::size_t t = 0; t < kTowers; ++t) {
+    vectors.bias[t] = pass.bias(pass.parameters, layer, t);
+    vectors.slope[t] = pass.slope(pass.parameters, layer, t);
+  }
+  return vectors;
+}
+
+/// The layer of one unit per tower that gives the logits.
+struct OutputLayer {
+  const float* weight[kTowers];
+  std::int64_t weight_step;
+  const float* bias[kTowers];
+};
+inline OutputLayer output_layer(const TowerPass& pass) {
+  OutputLayer output{};
+  for (std::size_t t = 0; t < kTowers; ++t) {
+    const auto weight = pass.weight(pass.parameters, pass.hidden_layers(), t);
+    output.weight[t] = weight.data;
+    output.weight_step = weight.stride;
+    output.bias[t] = pass.bias(pass.parameters, pass.hidden_layers(), t);
+  }
+  return output;
+}
+
+/// The common row of an impression: the last one whose impressions begin at or before it. Padded impressions, behind
+/// the last group, get `common_rows`, which there is none of.
+__device__ inline std::uint32_t user_of(const std::uint32_t* common_begin, std::int64_t common_rows,
+                                        std::int64_t impression) {
+  std::int64_t low = 0, high = common_rows + 1;  // the first group that begins behind it is in [low, high]
+  while (low < high) {
+    const std::int64_t middle = (low + high) / 2;
+    if (common_begin[middle] <= impression) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return static_cast<std::uint32_t>(low - 1);
 }
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE

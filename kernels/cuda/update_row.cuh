@@ -48,12 +48,12 @@ __device__ inline void step_row(const Group& group, const StepConstants<float>& 
   } else {
     for (std::int64_t d = first; d < dim; d += stride) {
       Pack<W> weight = load<W>(weights + d), slot0{}, slot1{};
-      if constexpr (kSlots<kind> > 0) slot0 = load<W>(state + d);
-      if constexpr (kSlots<kind> > 1) slot1 = load<W>(state + dim + d);
+      if constexpr (kSlots < kind >> 0) slot0 = load<W>(state + d);
+      if constexpr (kSlots < kind >> 1) slot1 = load<W>(state + dim + d);
       for (int w = 0; w < W; ++w) step_element<kind>(c, gradient[d + w], weight.v[w], slot0.v[w], slot1.v[w]);
       store(weights + d, weight);
-      if constexpr (kSlots<kind> > 0) store(state + d, slot0);
-      if constexpr (kSlots<kind> > 1) store(state + dim + d, slot1);
+      if constexpr (kSlots < kind >> 0) store(state + d, slot0);
+      if constexpr (kSlots < kind >> 1) store(state + dim + d, slot1);
     }
   }
 }

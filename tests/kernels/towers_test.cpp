@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/error.hpp"
 #include "tests/support/backends.hpp"
 #include "tests/support/on_backend.hpp"
 #include "tests/support/tower_net.hpp"
@@ -14,18 +13,6 @@ namespace esmm::test {
 namespace {
 
 using Groups = std::vector<std::uint32_t>;
-
-void expect_close(const std::vector<float>& values, const std::vector<double>& expected,
-                  const std::vector<double>& magnitude, double bound, const char* what) {
-  ASSERT_EQ(values.size(), expected.size());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const double tolerance = bound * magnitude[i] + 1e-37;
-    const double error = std::fabs(static_cast<double>(values[i]) - expected[i]);
-    if (!(error <= tolerance)) {  // NaN included
-      FAIL() << what << ' ' << i << " is " << values[i] << ", expected " << expected[i] << " within " << tolerance;
-    }
-  }
-}
 
 class Towers : public testing::TestWithParam<BackendCase> {
  protected:
@@ -61,6 +48,7 @@ TEST_P(Towers, ForwardAndBackwardMatchTheDoubleReferenceOverAwkwardShapes) {
   check("no impressions, one empty group", {3, 4, {5, 2}, prelu, 0.0F}, {0});
   check("one impression, widths of one", {1, 1, {1, 1}, prelu, 0.0F}, {1});
   check("one hidden layer", {5, 9, {7}, relu, 0.0F}, {10, 0, 21});
+  check("one wide hidden layer", {5, 9, {140}, prelu, 0.0F}, {40, 31});
   check("odd widths, an empty group", {13, 21, {33, 7, 1}, prelu, 0.0F}, {30, 0, 3});
   check("a full tile, dropout", {4, 6, {7, 33}, prelu, 0.3F}, {64});
   check("a tile and one row, ReLU, dropout", {19, 17, {33, 7}, relu, 0.5F}, {1, 2, 0, 60, 0, 2});
@@ -117,14 +105,28 @@ class LossOfNet {
 };
 
 /// The nearest that any unit's input comes to zero, where finite differences would see the kink.
-double distance_to_kink(Backend& backend, const TowerNet& net) {
+double distance_to_kink(TowerRun& run, const TowerNet& net) {
+  run.load(net);
+  run.forward({});
   double nearest = INFINITY;
-  for (const auto& tower : reference_run(net, run(backend, net), false).z) {
+  for (const auto& tower : reference_run(net, run.results(), false).z) {
     for (std::size_t l = 0; l < net.shape.hidden.size(); ++l) {
       for (const double z : tower[l]) nearest = std::min(nearest, std::fabs(z));
     }
   }
   return nearest;
+}
+
+TowerNet net_away_from_kinks(Backend& backend, const TowerShape& shape, double distance) {
+  const Groups groups{2, 0, 2};
+  TowerNet net(shape, groups, 0);
+  TowerWorkspace workspace(backend.memory());
+  TowerRun run(backend, net, workspace);
+  for (unsigned seed = 1; seed < 1000 && distance_to_kink(run, net) < distance; ++seed) {
+    net = TowerNet(shape, groups, seed);
+  }
+  EXPECT_GE(distance_to_kink(run, net), distance);
+  return net;
 }
 
 // Step 1/64 in every direction, doubled for Richardson's extrapolation, so that truncation is below h⁴ ~ 6e-8 times a
@@ -155,11 +157,8 @@ TEST_P(Towers, GradientsOfEveryParameterAndInputMatchFiniteDifferencesOfTheLoss)
   for (const Activation activation : {Activation::relu, Activation::prelu}) {
     for (const std::int64_t common : {0, 2}) {
       // A unit's input moves by at most 2h times a few weights of 0.6: no kink within 0.1 means none is crossed.
-      TowerNet net({common, 3, {3, 2}, activation, 0.0F}, {2, 0, 2}, 0);
-      for (unsigned seed = 1; seed < 1000 && distance_to_kink(*backend_, net) < 0.1; ++seed) {
-        net = TowerNet(net.shape, {2, 0, 2}, seed);
-      }
-      ASSERT_GE(distance_to_kink(*backend_, net), 0.1);
+      // A unit's input moves by at most 2h times a few weights of 0.6: no kink within 0.1 means none is crossed.
+      TowerNet net = net_away_from_kinks(*backend_, {common, 3, {3, 2}, activation, 0.0F}, 0.1);
       LossOfNet loss(*backend_, net);
       (void)loss(net);
       net.dlogits = loss.dlogits();
@@ -174,10 +173,7 @@ TEST_P(Towers, GradientsOfEveryParameterAndInputMatchFiniteDifferencesOfTheLoss)
 
 TEST_P(Towers, TheReferencesGradientsMatchItsOwnFiniteDifferencesWithDropout) {
   for (const Activation activation : {Activation::relu, Activation::prelu}) {
-    TowerNet net({2, 3, {5, 4}, activation, 0.3F}, {2, 0, 2}, 0);
-    for (unsigned seed = 1; seed < 1000 && distance_to_kink(*backend_, net) < 0.02; ++seed) {
-      net = TowerNet(net.shape, {2, 0, 2}, seed);
-    }
+    TowerNet net = net_away_from_kinks(*backend_, {2, 3, {5, 4}, activation, 0.3F}, 0.02);
     const auto observed = run(*backend_, net, {true, 1, 1});  // fixes the dropout masks
     const auto gradients = reference_run(net, observed, true);
     const auto expect = [&](std::vector<float>& values, const std::vector<double>& gradient, const char* what) {
@@ -227,8 +223,10 @@ TEST_P(Towers, TheFactoredFirstLayerEqualsJoiningTheCommonRowIntoEveryImpression
     return std::vector<double>(values.begin(), values.end());
   };
   // Both are within the bound of the exact result, hence within twice the bound of each other.
-  expect_close(one.logits, doubled(other.logits), magnitude.logits, 2 * forward_bound(factored.shape, one.bf16), "logit");
-  expect_close(one.gradients, doubled(other.gradients), magnitude.gradients, 2 * backward_bound(factored, one.bf16), "gradient");
+  expect_close(one.logits, doubled(other.logits), magnitude.logits, 2 * forward_bound(factored.shape, one.bf16),
+               "logit");
+  expect_close(one.gradients, doubled(other.gradients), magnitude.gradients, 2 * backward_bound(factored, one.bf16),
+               "gradient");
   std::vector<double> dcommon(factored.common.size(), 0.0);
   for (std::size_t r = 0; r < user.size(); ++r) {
     for (std::size_t k = 0; k < 6; ++k) dcommon[6 * user[r] + k] += static_cast<double>(other.dsample[15 * r + k]);
@@ -302,171 +300,6 @@ TEST_P(Towers, DropoutMasksDependOnSeedStepLayerTowerRowAndUnitOnly) {
 TEST_P(Towers, InactiveDropoutChangesNothing) {
   const TowerNet net = dropout_net(0.5F), plain = dropout_net(0.0F);
   EXPECT_EQ(run(*backend_, net, {false, 1, 1}).logits, run(*backend_, plain, {true, 1, 1}).logits);
-}
-
-// ---- determinism, memory, errors ----
-
-TEST(TowersThreads, TheNumberOfThreadsDoesNotChangeOneBit) {
-  const TowerNet net({21, 19, {65, 33}, Activation::prelu, 0.2F}, {100, 0, 7, 300, 129}, 3);
-  const auto one = run(*make_cpu_backend(1), net, {true, 5, 6});
-  for (const int threads : {2, 3, 7}) {
-    const auto many = run(*make_cpu_backend(threads), net, {true, 5, 6});
-    EXPECT_EQ(one.logits, many.logits);
-    EXPECT_EQ(one.gradients, many.gradients);
-    EXPECT_EQ(one.dcommon, many.dcommon);
-    EXPECT_EQ(one.dsample, many.dsample);
-  }
-}
-
-TEST_P(Towers, AnImpressionsLogitsDoNotDependOnTheRestOfTheBatch) {
-  const TowerNet whole({4, 5, {33, 7}, Activation::prelu, 0.0F}, {40, 60}, 8);
-  TowerNet alone({4, 5, {33, 7}, Activation::prelu, 0.0F}, {1}, 8);
-  alone.common.assign(whole.common.begin() + 4, whole.common.end());
-  alone.sample.assign(whole.sample.begin() + 5 * 70, whole.sample.begin() + 5 * 71);
-  const auto expected = run(*backend_, whole).logits;
-  EXPECT_EQ(run(*backend_, alone).logits, std::vector<float>(expected.begin() + 140, expected.begin() + 142));
-}
-
-TEST_P(Towers, ASecondRunGivesTheSameBytes) {
-  const TowerNet net({21, 19, {65, 33}, Activation::prelu, 0.2F}, {100, 0, 7, 300, 129}, 3);
-  const auto one = run(*backend_, net, {true, 5, 6}), other = run(*backend_, net, {true, 5, 6});
-  EXPECT_EQ(one.logits, other.logits);
-  EXPECT_EQ(one.gradients, other.gradients);
-  EXPECT_EQ(one.dcommon, other.dcommon);
-  EXPECT_EQ(one.dsample, other.dsample);
-}
-
-TEST_P(Towers, ARecordedPassTakesTheStepOfItsDropoutAnew) {
-  const TowerNet net({4, 5, {33, 7}, Activation::prelu, 0.4F}, {40, 60}, 1);
-  TowerWorkspace workspace(backend_->memory());
-  TowerRun recorded(*backend_, net, workspace);
-  for (std::uint64_t step = 1; step <= 4; ++step) {
-    replay(*backend_, {net.impressions, net.common_rows, 0, 0}, [&] {
-      recorded.forward({true, 7, step});
-      recorded.backward({true, 7, step});
-    });
-    const auto results = recorded.results(), expected = run(*backend_, net, {true, 7, step});
-    EXPECT_EQ(results.logits, expected.logits);
-    EXPECT_EQ(results.gradients, expected.gradients);
-  }
-}
-
-/// Adds `common_rows` without impressions and `impressions` without a gradient; both hold `value`.
-TowerNet with_padding(TowerNet net, std::int64_t common_rows, std::int64_t impressions, float value) {
-  const auto add = [&](std::vector<float>& to, std::int64_t count, float filling) {
-    to.insert(to.end(), static_cast<std::size_t>(count), filling);
-  };
-  add(net.common, common_rows * net.shape.common_inputs, value);
-  add(net.sample, impressions * net.shape.sample_inputs, value);
-  add(net.dlogits, impressions * kTowers, 0.0F);
-  net.common_begin.insert(net.common_begin.end(), static_cast<std::size_t>(common_rows), net.common_begin.back());
-  net.common_rows += common_rows;
-  net.impressions += impressions;
-  return net;
-}
-
-TEST_P(Towers, PaddedRowsContributeExactlyNothing) {
-  if (backend_->memory_is_host()) GTEST_SKIP() << "the CPU takes batches of any size as they are";
-  const TowerNet net({5, 9, {20, 7}, Activation::prelu, 0.0F}, {30, 0, 61}, 6);
-  const auto expected = run(*backend_, net);
-  const auto padded = run(*backend_, with_padding(net, 3, 70, 0.0F));
-  const auto stale = run(*backend_, with_padding(net, 3, 70, 1000.0F));
-  EXPECT_EQ(padded.gradients, stale.gradients);
-  EXPECT_EQ(padded.dcommon, stale.dcommon);
-  EXPECT_EQ(padded.dsample, stale.dsample);
-  EXPECT_TRUE(std::equal(padded.logits.begin(), padded.logits.begin() + net.impressions * 2, stale.logits.begin()));
-  const auto real = [](std::vector<float> values, std::size_t size) {
-    EXPECT_TRUE(std::all_of(values.begin() + static_cast<std::ptrdiff_t>(size), values.end(),
-                            [](float value) { return value == 0.0F; }));
-    values.resize(size);
-    return values;
-  };
-  const auto doubled = [](const std::vector<float>& values) {
-    return std::vector<double>(values.begin(), values.end());
-  };
-  const auto magnitude = magnitude_run(net, expected, false);
-  const double bound = 2 * backward_bound(net, expected.bf16);  // products of other shapes may be summed otherwise
-  expect_close(padded.gradients, doubled(expected.gradients), magnitude.gradients, bound, "gradient");
-  expect_close(real(padded.dcommon, net.common.size()), doubled(expected.dcommon), magnitude.dcommon, bound, "dcommon");
-  expect_close(real(padded.dsample, net.sample.size()), doubled(expected.dsample), magnitude.dsample, bound, "dsample");
-}
-
-class CountingMemory : public Memory {
- public:
-  explicit CountingMemory(Memory& memory) : memory_(memory) {}
-  void* allocate(std::size_t bytes) override {
-    ++allocations;
-    return memory_.allocate(bytes);
-  }
-  void release(void* pointer) noexcept override { memory_.release(pointer); }
-  void copy_from_host(void* to, const void* from, std::size_t bytes) override {
-    memory_.copy_from_host(to, from, bytes);
-  }
-  void copy_to_host(void* to, const void* from, std::size_t bytes) const override {
-    memory_.copy_to_host(to, from, bytes);
-  }
-  void zero(void* to, std::size_t bytes) override { memory_.zero(to, bytes); }
-  [[nodiscard]] std::int64_t row_stride(std::int64_t columns) const override { return memory_.row_stride(columns); }
-  int allocations = 0;
-
- private:
-  Memory& memory_;
-};
-
-TEST_P(Towers, TheWorkspaceAllocatesNoMoreAfterTheLargestBatch) {
-  CountingMemory memory(backend_->memory());
-  TowerWorkspace workspace(memory);
-  const TowerShape shape{4, 5, {33, 7}, Activation::prelu, 0.2F};
-  const TowerNet large(shape, {40, 60}, 1), small(shape, {30}, 2);
-  const auto first = run(*backend_, large, {true, 1, 1}, workspace);
-  const int allocations = memory.allocations;
-  EXPECT_GT(allocations, 0);
-  EXPECT_EQ(run(*backend_, small, {true, 1, 1}, workspace).gradients, run(*backend_, small, {true, 1, 1}).gradients);
-  EXPECT_EQ(run(*backend_, large, {true, 1, 1}, workspace).gradients, first.gradients);
-  EXPECT_EQ(memory.allocations, allocations);
-}
-
-TEST_P(Towers, TheGradientOfTheFirstSampleInputsAloneEqualsThoseColumnsOfAll) {
-  const TowerNet net({4, 7, {9}, Activation::relu, 0.0F}, {5, 6}, 4);
-  const auto all = run(*backend_, net);
-  const auto flat = upload(*backend_, net.parameters);
-  const auto begin = upload(*backend_, net.common_begin);
-  const BackendMatrix common(*backend_, 2, 4, 4, net.common), sample(*backend_, 11, 7, 7, net.sample);
-  const BackendMatrix dcommon(*backend_, 2, 4, 4), dsample(*backend_, 11, 5, 5), logits(*backend_, 11, 2, 2);
-  const BackendMatrix dlogits(*backend_, 11, 2, 2, net.dlogits);
-  const Buffer<float> gradients(backend_->memory(), flat.size());
-  const auto parameters = tower_views(net.shape, std::span<const float>(flat.span()));
-  const TowerInputs inputs{common.view(), sample.view(), begin.span()};
-  TowerWorkspace workspace(backend_->memory());
-  towers_forward(*backend_, net.shape, parameters, inputs, {}, workspace, logits.view());
-  towers_backward(*backend_, net.shape, parameters, inputs, {}, dlogits.view(), workspace,
-                  tower_views(net.shape, gradients.span()), dcommon.view(), dsample.view());
-  const auto part = download(dsample.buffer);
-  for (std::size_t r = 0; r < 11; ++r) {
-    for (std::size_t k = 0; k < 5; ++k) EXPECT_EQ(part[5 * r + k], all.dsample[7 * r + k]);
-  }
-  EXPECT_EQ(download(gradients), all.gradients);
-}
-
-TEST_P(Towers, RejectsShapesThatDisagree) {
-  TowerNet net({4, 7, {9, 3}, Activation::prelu, 0.0F}, {5, 6}, 4);
-  const auto broken = [&](auto&& change) {
-    TowerNet copy = net;
-    change(copy);
-    return copy;
-  };
-  EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.common_begin.pop_back(); })), Error);
-  if (backend_->memory_is_host()) {  // elsewhere impressions behind the last group are padding
-    EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.common_begin.back() = 10; })), Error);
-  }
-  EXPECT_THROW((void)run(*backend_, broken([](TowerNet& n) { n.shape.dropout = 1.0F; })), Error);
-  TowerShape other = net.shape;
-  other.hidden = {9, 4};
-  std::vector<float> flat(static_cast<std::size_t>(parameter_count(other))), logits(22);
-  const auto parameters = tower_views(other, std::span<const float>(flat));
-  TowerWorkspace workspace(backend_->memory());
-  const TowerInputs inputs{{net.common.data(), 2, 4}, {net.sample.data(), 11, 7}, net.common_begin};
-  EXPECT_THROW(towers_forward(*backend_, net.shape, parameters, inputs, {}, workspace, {logits.data(), 11, 2}), Error);
 }
 
 }  // namespace

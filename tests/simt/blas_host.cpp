@@ -1,7 +1,10 @@
 #include "kernels/cuda/blas.hpp"
 
-// Matrix products of the emulated device, each enqueued as one operation of one thread. Every element is summed in
-// order of k, in fp32.
+#include <utility>
+#include <vector>
+
+// Matrix products of the emulated device, each enqueued as one operation on the host. Every element is summed in order
+// of k, in fp32.
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
 namespace {
@@ -20,6 +23,14 @@ void multiply_on_host(const Product<T>& p) {
   }
 }
 
+/// The bytes of a matrix, row by row: what lies between them is none of its business.
+template <class T>
+void add_rows(MatrixView<T> matrix, std::vector<::simt::Bytes>& bytes) {
+  for (std::int64_t r = 0; r < matrix.rows; ++r) {
+    bytes.push_back({matrix.row(r), static_cast<std::size_t>(matrix.cols) * sizeof(T)});
+  }
+}
+
 }  // namespace
 
 struct Blas::Implementation {
@@ -28,8 +39,13 @@ struct Blas::Implementation {
   template <class T>
   void multiply(const Product<T>& product) {
     if (product.out.empty()) return;
+    std::vector<::simt::Bytes> reads, writes;
+    add_rows(product.a, reads);
+    add_rows(product.b, reads);
+    add_rows(product.out, writes);
     queue.enqueue([&](cudaStream_t stream) {
-      check(::simt::launch("blas_multiply", {1}, {1}, 0, stream, [product] { multiply_on_host(product); }),
+      check(::simt::enqueue_host("blas_multiply", stream, std::move(reads), std::move(writes),
+                                 [product] { multiply_on_host(product); }),
             "blas_multiply");
     });
   }
@@ -39,8 +55,12 @@ Blas::Blas(CommandQueue& queue, DeviceMemory& /*memory*/)
     : implementation_(std::make_unique<Implementation>(Implementation{queue})) {}
 Blas::~Blas() = default;
 
-void Blas::multiply(const Product<float>& product) { implementation_->multiply(product); }
-void Blas::multiply(const Product<__nv_bfloat16>& product) { implementation_->multiply(product); }
+void Blas::multiply(const Product<float>& product) {
+  implementation_->multiply(product);
+}
+void Blas::multiply(const Product<__nv_bfloat16>& product) {
+  implementation_->multiply(product);
+}
 void Blas::multiply(const ProductPair<float>& pair) {
   for (const auto& product : pair) implementation_->multiply(product);
 }

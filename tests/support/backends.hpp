@@ -13,6 +13,7 @@ namespace esmm::test {
 struct BackendCase {
   std::string name;  // letters, digits and underscores: part of test names
   std::function<std::unique_ptr<Backend>()> make;
+  std::function<std::int64_t()> allocations = nullptr;  // of device and page-locked memory so far, where it is counted
 };
 
 /// Every backend of this build: INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(backends()),

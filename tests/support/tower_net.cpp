@@ -351,6 +351,18 @@ TowerResults<double> magnitude_run(const TowerNet& net, const TowerResults<float
   return run_in_double(net, observed, dropout_active, true);
 }
 
+void expect_close(const std::vector<float>& values, const std::vector<double>& expected,
+                  const std::vector<double>& magnitude, double bound, const char* what) {
+  ASSERT_EQ(values.size(), expected.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double tolerance = bound * magnitude[i] + 1e-37;
+    const double error = std::fabs(static_cast<double>(values[i]) - expected[i]);
+    if (!(error <= tolerance)) {  // NaN included
+      FAIL() << what << ' ' << i << " is " << values[i] << ", expected " << expected[i] << " within " << tolerance;
+    }
+  }
+}
+
 namespace {
 
 // bfloat16 has 8 bits of precision. The factor covers products of (1 + roundings).

@@ -78,4 +78,8 @@ class TowerRun {
 [[nodiscard]] double forward_bound(const TowerShape& shape, bool bf16);
 [[nodiscard]] double backward_bound(const TowerNet& net, bool bf16);
 
+/// Fails at the first value that is off by more than `bound` times its magnitude, or not a number.
+void expect_close(const std::vector<float>& values, const std::vector<double>& expected,
+                  const std::vector<double>& magnitude, double bound, const char* what);
+
 }  // namespace esmm::test
