@@ -65,7 +65,6 @@ void BlockRunner::run(const KernelCall& call, Random& random) {
     view_.index = index_of(order.next(), call.grid);
     run_block();
   }
-  if (watch != nullptr) watch->kernel_ends();
   runner = nullptr;
   if (fault_) {
     const Fault fault = *fault_;

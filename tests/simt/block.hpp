@@ -43,7 +43,6 @@ struct alignas(64) Thread : ThreadView, Lane {
   Place place;  // where it waits
   unsigned linear = 0;
   State state = State::fresh;
-  bool predicate = false;
   std::vector<PendingCopy> pending;     // [committed batches | not yet committed]
   std::vector<std::size_t> batch_ends;  // of the committed batches, in `pending`
   [[nodiscard]] unsigned lane() const { return linear % kWarp; }

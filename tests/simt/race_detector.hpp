@@ -27,7 +27,6 @@ class RaceDetector final : public Watch {
   void copied(const void* from, void* to, std::size_t bytes) override;
   void kernel_begins(const void* arguments, std::size_t argument_bytes) override;
   void block_begins() override;
-  void kernel_ends() override {}
   void barrier() override { ++epoch_; }
   void warp_synchronised(unsigned warp, unsigned lanes) override;
   void accessed(const void* address, std::size_t bytes, Access access, const void* caller) override;

@@ -22,10 +22,9 @@ class Watch {
   virtual void copied(const void* from, void* to, std::size_t bytes) = 0;
   virtual void kernel_begins(const void* arguments, std::size_t argument_bytes) = 0;
   virtual void block_begins() = 0;
-  virtual void kernel_ends() = 0;
   virtual void barrier() = 0;
   virtual void warp_synchronised(unsigned warp, unsigned lanes) = 0;
-  /// An access by the running thread from code that is not instrumented.
+  /// An access by the running thread; `caller` is a return address in device code.
   virtual void accessed(const void* address, std::size_t bytes, Access access, const void* caller) = 0;
 };
 /// Null in most programs.
