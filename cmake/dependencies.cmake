@@ -41,3 +41,16 @@ elseif(ESMM_CUDA STREQUAL "ON")
 else()
   message(STATUS "CUDA: nvcc not found: building the CPU backend")
 endif()
+
+# NVTX, whose ranges Nsight Systems shows (docs/profiling.md): headers of the CUDA toolkit, no library.
+if(ESMM_CUDA STREQUAL "OFF")
+  unset(ESMM_NVTX_INCLUDE CACHE)
+else()
+  find_path(ESMM_NVTX_INCLUDE nvtx3/nvToolsExt.h
+    HINTS $ENV{CUDA_HOME}/include /usr/local/cuda/include /usr/local/cuda/targets/x86_64-linux/include)
+endif()
+if(ESMM_NVTX_INCLUDE)
+  message(STATUS "NVTX: ${ESMM_NVTX_INCLUDE}")
+else()
+  message(STATUS "NVTX: not found or CUDA is off: no ranges for profilers")
+endif()

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 
@@ -173,6 +174,7 @@ void BatchFeed::make_room(Slot& slot, std::size_t bytes) {
 }
 
 void BatchFeed::upload(const HostBatch& batch, const Arrays& to, Slot& slot) {
+  const NvtxRange range("upload");
   slot.padding.resize(to.bytes_with_padding / sizeof(std::uint32_t));
   std::uint32_t* padding = slot.padding.data();
   const auto put = [&]<class T>(std::span<T> target, const std::pmr::vector<T>& from) {

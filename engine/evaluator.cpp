@@ -3,6 +3,7 @@
 #include "engine/batch_feed.hpp"
 #include "engine/interrupt.hpp"
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 
@@ -58,6 +59,7 @@ class HostLogits {
 
 void score(Backend& backend, const Model& model, std::shared_ptr<const PackedDataset> dataset,
            const ScoringOptions& options, const ScoreSink& sink) {
+  const NvtxRange range("scoring");
   HostLogits on_host(backend, sink);
   for_each_batch(
       backend, model, std::move(dataset), options,
@@ -66,6 +68,7 @@ void score(Backend& backend, const Model& model, std::shared_ptr<const PackedDat
 
 Metrics evaluate(Backend& backend, const Model& model, std::shared_ptr<const PackedDataset> dataset,
                  const ScoringOptions& options, const ScoreSink& sink) {
+  const NvtxRange range("evaluation");
   if (!dataset->labelled()) throw data_error("{}: has no labels, so there is nothing to evaluate.", dataset->path());
   MetricsCollector collector(backend, static_cast<std::int64_t>(dataset->statistics().impressions));
   HostLogits on_host(backend, sink);

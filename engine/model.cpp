@@ -1,5 +1,7 @@
 #include "engine/model.hpp"
 
+#include "kernels/copy.hpp"
+
 namespace esmm {
 
 namespace {
@@ -51,7 +53,7 @@ void Model::forward(Backend& backend, const BatchView& batch, const Dropout& dro
 
   pool_embeddings(backend, batch.common, parameters_->tables(), activations.pooled_common());
   pool_embeddings(backend, batch.sample, parameters_->tables(), sample.columns(0, pooled));
-  backend.copy_matrix(batch.dense, sample.columns(pooled, sample.cols - pooled));
+  copy_matrix(backend, batch.dense, sample.columns(pooled, sample.cols - pooled));
   towers_forward(backend, spec.towers, parameters_->towers().const_views(), tower_inputs(batch, activations), dropout,
                  activations.towers(), activations.logits());
 }

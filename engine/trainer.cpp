@@ -2,6 +2,7 @@
 
 #include "engine/batch_feed.hpp"
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 
@@ -25,6 +26,7 @@ void Trainer::reserve(std::int64_t rows, std::int64_t common_rows) {
 }
 
 void Trainer::step(const BatchView& batch) {
+  const NvtxRange range("step");
   ++step_;
   reserve(batch.rows(), batch.common_rows());
 

@@ -10,6 +10,7 @@
 #include "engine/interrupt.hpp"
 #include "engine/report.hpp"
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 
@@ -117,6 +118,7 @@ TrainingResult TrainingRun::run() {
 }
 
 void TrainingRun::train_epoch() {
+  const NvtxRange range("epoch");
   feed_.start(state_.epoch, state_.batch);
   auto started = std::chrono::steady_clock::now();
   while (const BatchView* batch = feed_.next()) {
@@ -244,6 +246,7 @@ void TrainingRun::check_early_stopping(const Metrics& metrics) {
 }
 
 void TrainingRun::save() {
+  const NvtxRange range("checkpoint");
   take_losses();  // a run that has diverged must not be saved
   const std::span<const float> towers = parameters_.towers().flat();
   const double norm = squared_norm(backend_, parameters_.tables()) +

@@ -13,6 +13,7 @@
 #include "io/epoch_plan.hpp"
 #include "io/unit_sequence.hpp"
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 namespace {
@@ -210,7 +211,10 @@ const HostBatch* Loader::Impl::next() {
   }
   if (next_delivery == batches) return nullptr;
   Slot& ready = slot(next_delivery);
-  progress.wait(lock, [&] { return ready.batch_number == next_delivery; });
+  {
+    const NvtxRange range("loader_wait");
+    progress.wait(lock, [&] { return ready.batch_number == next_delivery; });
+  }
   if (ready.error) std::rethrow_exception(ready.error);
   ++next_delivery;
   return &ready.batch;
@@ -282,6 +286,7 @@ bool Loader::Impl::take_decode_locked(DecodeJob& job) {
 }
 
 void Loader::Impl::decode(DecodeJob job) {
+  const NvtxRange range("loader_decode");
   LoadedWindow& window = *job.window;
   std::exception_ptr error;
   if (!job.decoded) try {
@@ -313,6 +318,7 @@ void Loader::Impl::decode(DecodeJob job) {
 }
 
 void Loader::Impl::assemble_batch(std::int64_t batch, std::vector<Unit>& units, std::vector<Piece>& pieces) {
+  const NvtxRange range("loader_assemble");
   std::exception_ptr error;
   try {
     cut(batch, units, pieces);

@@ -2,6 +2,7 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 
@@ -39,11 +40,13 @@ void validate_arena(const char* operation, const OptimizerStep& optimizer, const
 }  // namespace
 
 void pool_embeddings(Backend& backend, const Bags& bags, MatrixView<const float> table, MatrixView<float> out) {
+  const NvtxRange range("pool_embeddings");
   validate_pooled("pool_embeddings", bags, out, table.cols);
   if (bags.count() > 0) backend.pool_embeddings(bags, table, out);
 }
 
 void sort_ids(Backend& backend, const Bags& sample, const Bags& common, SortedIds& sorted) {
+  const NvtxRange range("sort_ids");
   validate_bags("sort_ids", sample);
   validate_bags("sort_ids", common);
   if (sample.ids() + common.ids() >= (std::int64_t{1} << 32)) {
@@ -56,6 +59,7 @@ void sort_ids(Backend& backend, const Bags& sample, const Bags& common, SortedId
 void update_embeddings(Backend& backend, const SortedIds& sorted, const Bags& sample, const Bags& common,
                        MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
                        const OptimizerStep& optimizer, EmbeddingArena arena) {
+  const NvtxRange range("update_embeddings");
   validate_pooled("update_embeddings", sample, dpooled_sample, arena.weights.cols);
   validate_pooled("update_embeddings", common, dpooled_common, arena.weights.cols);
   validate_arena("update_embeddings", optimizer, arena);
@@ -65,6 +69,7 @@ void update_embeddings(Backend& backend, const SortedIds& sorted, const Bags& sa
 SparseGradient embedding_gradient(Backend& backend, SortedIds& sorted, const Bags& sample, const Bags& common,
                                   MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
                                   std::int64_t dim) {
+  const NvtxRange range("embedding_gradient");
   validate_pooled("embedding_gradient", sample, dpooled_sample, dim);
   validate_pooled("embedding_gradient", common, dpooled_common, dim);
   return backend.embedding_gradient(sorted, sample, common, dpooled_sample, dpooled_common, dim);
@@ -72,6 +77,7 @@ SparseGradient embedding_gradient(Backend& backend, SortedIds& sorted, const Bag
 
 void update_rows(Backend& backend, const SparseGradient& gradient, const OptimizerStep& optimizer,
                  EmbeddingArena arena) {
+  const NvtxRange range("update_rows");
   validate_arena("update_rows", optimizer, arena);
   if (gradient.values.rows != static_cast<std::int64_t>(gradient.rows.size()) ||
       gradient.values.cols != arena.weights.cols) {

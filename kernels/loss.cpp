@@ -2,12 +2,14 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 
 void two_task_loss(Backend& backend, const Objective& objective, MatrixView<const float> logits,
                    std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion,
                    std::int64_t impressions, TaskLosses* losses, MatrixView<float> dlogits) {
+  const NvtxRange range("two_task_loss");
   const auto rows = static_cast<std::size_t>(logits.rows);
   if (logits.cols != 2 || dlogits.cols != 2 || dlogits.rows != logits.rows || click.size() != rows ||
       conversion.size() != rows) {

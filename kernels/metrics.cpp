@@ -2,10 +2,12 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 
 std::optional<double> auc(Backend& backend, std::span<const float> scores, std::span<const std::uint8_t> labels) {
+  const NvtxRange range("auc");
   if (scores.size() != labels.size()) {
     throw internal_error("auc: {} scores but {} labels", scores.size(), labels.size());
   }
@@ -17,6 +19,7 @@ std::optional<double> auc(Backend& backend, std::span<const float> scores, std::
 
 std::array<TaskMetrics, 3> task_metrics(Backend& backend, MatrixView<const float> logits,
                                         std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion) {
+  const NvtxRange range("task_metrics");
   const auto rows = static_cast<std::size_t>(logits.rows);
   if (logits.cols != 2 || click.size() != rows || conversion.size() != rows) {
     throw internal_error("task_metrics: logits [{}, {}], {} clicks, {} conversions; expected [n, 2]", logits.rows,

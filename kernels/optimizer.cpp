@@ -2,6 +2,7 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 
@@ -28,6 +29,7 @@ std::int64_t state_width(OptimizerKind kind, std::int64_t dim) {
 }
 
 void initialise_state(Backend& backend, const OptimizerConfig& config, MatrixView<float> state, std::int64_t dim) {
+  const NvtxRange range("initialise_state");
   if (state.cols != state_width(config.kind, dim)) {
     throw internal_error("initialise_state: {} state columns for {} weights, expected {}", state.cols, dim,
                          state_width(config.kind, dim));
@@ -37,6 +39,7 @@ void initialise_state(Backend& backend, const OptimizerConfig& config, MatrixVie
 
 void update_dense(Backend& backend, std::span<float> parameters, std::span<const float> gradients,
                   std::span<float> state, const OptimizerStep& optimizer) {
+  const NvtxRange range("update_dense");
   validate(optimizer);
   if (optimizer.config.kind == OptimizerKind::rowwise_adagrad) {
     throw internal_error("update_dense: row-wise Adagrad is for embedding tables only");
@@ -51,6 +54,7 @@ void update_dense(Backend& backend, std::span<float> parameters, std::span<const
 }
 
 double squared_norm(Backend& backend, MatrixView<const float> values) {
+  const NvtxRange range("squared_norm");
   return backend.squared_norm(values);
 }
 

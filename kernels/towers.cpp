@@ -2,6 +2,7 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/error.hpp"
+#include "kernels/nvtx.hpp"
 
 namespace esmm {
 
@@ -72,6 +73,7 @@ void TowerWorkspace::prepare(const TowerShape& shape, std::int64_t impressions, 
 void towers_forward(Backend& backend, const TowerShape& shape, const TowerViews<const float>& parameters,
                     const TowerInputs& inputs, const Dropout& dropout, TowerWorkspace& workspace,
                     MatrixView<float> logits) {
+  const NvtxRange range("towers_forward");
   require_inputs(shape, inputs);
   require_views(shape, parameters);
   require_shape("logits", logits, inputs.sample.rows, kTowers);
@@ -83,6 +85,7 @@ void towers_backward(Backend& backend, const TowerShape& shape, const TowerViews
                      const TowerInputs& inputs, const Dropout& dropout, MatrixView<const float> dlogits,
                      TowerWorkspace& workspace, const TowerViews<float>& gradients, MatrixView<float> dcommon,
                      MatrixView<float> dsample) {
+  const NvtxRange range("towers_backward");
   require_inputs(shape, inputs);
   require_views(shape, parameters);
   require_views(shape, gradients);
