@@ -126,7 +126,11 @@ TEST_F(TrainingRunTest, GivesTheSameBytesOnABackendWhoseMemoryTheHostCannotRead)
     Config often = config();
     often.eval_every = 7;
     often.shuffle = shuffle;
-    if (shuffle == Shuffle::impression) often.batch_size = 61;  // many and different common rows
+    if (shuffle == Shuffle::impression) {  // many common rows, and not always as many
+      often.batch_size = 61;
+      often.epochs = 1;
+      often.eval_every = 25;
+    }
     const Outcome near = train(often), far = train(often, 0, make_far_backend);
     EXPECT_FALSE(near.model.empty());
     EXPECT_TRUE(far.model == near.model);
@@ -147,7 +151,7 @@ TEST_F(TrainingRunTest, ClipsTheSameOnABackendWhoseMemoryTheHostCannotRead) {
 
 TEST_F(TrainingRunTest, ARunIsResumedOnOneBackendFromTheCheckpointOfAnother) {
   const Outcome whole = train(config());
-  for (const std::int64_t step : {1, 12, 17}) {
+  for (const std::int64_t step : {1, 17}) {
     const Outcome there = train(config(), step, make_cpu_backend, make_far_backend);
     const Outcome back = train(config(), step, make_far_backend, make_cpu_backend);
     const Outcome stayed = train(config(), step, make_far_backend);
