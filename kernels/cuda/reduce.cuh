@@ -16,7 +16,7 @@ __device__ inline T block_sum(T value, T* scratch) {
     __syncthreads();
     if (threadIdx.x < half) scratch[threadIdx.x] += scratch[threadIdx.x + half];
   }
-  return scratch[0];
+  return threadIdx.x == 0 ? scratch[0] : T{};  // the others would read what a next call overwrites
 }
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE
