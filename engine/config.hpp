@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/options.hpp"
 #include "io/loader.hpp"
 #include "io/pack.hpp"
+#include "kernels/cuda/options.hpp"
 #include "kernels/optimizer.hpp"
 #include "kernels/towers.hpp"
 

@@ -175,7 +175,8 @@ void train_command(const Config& given, const std::string& resume) {
   const auto impressions = static_cast<std::int64_t>(data.train->statistics().impressions);
   check_memory(training_bytes(spec, config, impressions) + loading_bytes(*data.train, config), "training");
   constexpr std::int64_t kMetricBytes = 10 + 24;  // logits and labels of an impression, and their ranking
-  check_device_memory(config.device, training_bytes(spec, config, impressions) + kMetricBytes * impressions, "training");
+  check_device_memory(config.device, training_bytes(spec, config, impressions) + kMetricBytes * impressions,
+                      "training");
   if (resume.empty()) directory.write_setup(config, spec.schema, *vocabulary);
 
   Progress progress("train", static_cast<std::uint64_t>(impressions * config.epochs), "rows");
