@@ -85,6 +85,7 @@ struct Config {
   int threads = 0;
   std::uint64_t seed = 1;
   Precision precision = Precision::fp32;
+  TowerKernels towers = TowerKernels::measured;
   std::string log_level = "info";
   friend bool operator==(const Config&, const Config&) = default;
 };

@@ -83,6 +83,7 @@ const std::vector<Option>& table() {
       {"threads", kSystem, "N", "CPU threads; 0: one per core", &Config::threads},
       {"seed", kSystem, "S", "of everything random; the same seed gives the same bytes", &Config::seed},
       {"precision", kSystem, "", "of the towers' products", &Config::precision},
+      {"towers", kSystem, "", "which CUDA kernels compute them; measured: the faster", &Config::towers},
       {"log_level", kSystem, "debug|info|warn|error", "what is written to stderr", &Config::log_level},
   };
   return list;
@@ -149,6 +150,10 @@ Choices choices(Schedule) {
 }
 Choices choices(Precision) {
   static constexpr std::array<std::string_view, 2> names{"fp32", "bf16"};
+  return names;
+}
+Choices choices(TowerKernels) {
+  static constexpr std::array<std::string_view, 3> names{"measured", "chain", "fused"};
   return names;
 }
 Choices choices(SynthProfile) {

@@ -20,7 +20,8 @@ using ConfigMember =
                  std::vector<std::int64_t> Config::*, Encoding Config::*, OnBadRow Config::*, OnContradiction Config::*,
                  Shuffle Config::*, ModelKind Config::*, Preset Config::*, Activation Config::*, Pooling Config::*,
                  ValueTransform Config::*, Initialiser Config::*, OptimizerKind Config::*,
-                 std::optional<OptimizerKind> Config::*, Schedule Config::*, Precision Config::*>;
+                 std::optional<OptimizerKind> Config::*, Schedule Config::*, Precision Config::*,
+                 TowerKernels Config::*>;
 
 /// One option: the flag `--batch-size` and the TOML key `batch_size` are both made from `key`.
 struct Option {
@@ -50,6 +51,7 @@ using Choices = std::span<const std::string_view>;
 [[nodiscard]] Choices choices(OptimizerKind);
 [[nodiscard]] Choices choices(Schedule);
 [[nodiscard]] Choices choices(Precision);
+[[nodiscard]] Choices choices(TowerKernels);
 [[nodiscard]] Choices choices(SynthProfile);
 
 template <class E>

@@ -53,11 +53,12 @@ void check_device(const std::string& device, Precision precision) {
   }
 }
 
-std::unique_ptr<Backend> make_backend(const std::string& device, int threads, Precision precision) {
+std::unique_ptr<Backend> make_backend(const std::string& device, int threads, Precision precision,
+                                      TowerKernels towers) {
   check_device(device, precision);
   const std::optional<int> gpu = gpu_number(device);
   if (!gpu) return make_cpu_backend(threads);
-  return make_gpu_backend({.device = *gpu, .precision = precision, .towers = TowerKernels::measured});
+  return make_gpu_backend({.device = *gpu, .precision = precision, .towers = towers});
 }
 
 namespace {

@@ -15,7 +15,8 @@ void check_device(const std::string& device, Precision precision);
 /// The backend for `--device`: a GPU for cuda and cuda:N, the CPU for cpu, and for auto the first GPU where there is
 /// one, else the CPU. Throws as check_device does.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const std::string& device, int threads,
-                                                    Precision precision = Precision::fp32);
+                                                    Precision precision = Precision::fp32,
+                                                    TowerKernels towers = TowerKernels::measured);
 
 /// Throws Error (device) when `bytes` are more than the machine has free, saying what to lower.
 void check_memory(std::int64_t bytes, const std::string& what);

@@ -10,6 +10,7 @@
 
 #include "kernels/batch.hpp"
 #include "kernels/buffer.hpp"
+#include "kernels/cuda/options.hpp"
 #include "kernels/embedding.hpp"
 #include "kernels/loss.hpp"
 #include "kernels/metrics.hpp"
@@ -66,6 +67,15 @@ class Backend {
   /// same memory and shapes; scalars (learning rate, step, number of impressions) may differ. A device records them
   /// once per key and replays them. Call the function template below.
   virtual void replay(const ReplayKey& key, void (*enqueue)(void*), void* context) = 0;
+  /// How often the calls of `replay` were enqueued one by one, recorded and replayed; one line, empty where nothing is
+  /// recorded.
+  [[nodiscard]] virtual std::string replay_summary() const { return {}; }
+  /// Decides, before the first step, which kernels compute towers of this shape, by a measurement if the backend was
+  /// made to measure; returns the decision, which a resumed run gives back. One way only on the CPU. Synchronises.
+  virtual TowerKernels choose_towers(const TowerShape& /*shape*/, std::int64_t /*impressions*/,
+                                     std::int64_t /*common_rows*/, bool /*dropout*/) {
+    return TowerKernels::measured;
+  }
 
   /// to[r, c] = from[r, c]; both [R, C], not overlapping.
   virtual void copy_matrix(MatrixView<const float> from, MatrixView<float> to) = 0;

@@ -111,6 +111,7 @@ nlohmann::ordered_json summary(const Config& config, const std::string& device, 
   return {{"model", name_of(config.model)},
           {"device", device},
           {"precision", name_of(config.precision)},
+          {"towers", name_of(config.towers)},
           {"rows", result.rows},
           {"epochs", result.state.epoch},
           {"steps", result.state.step},
@@ -159,7 +160,7 @@ void finish(const Config& config, const RunDirectory& directory, const Backend& 
 
 void train_command(const Config& given, const std::string& resume) {
   Config config = given;
-  const std::unique_ptr<Backend> backend = make_backend(config.device, config.threads, config.precision);
+  const std::unique_ptr<Backend> backend = make_backend(config.device, config.threads, config.precision, config.towers);
   make_paths_absolute(config);
   if (resume.empty() && config.out.empty()) config.out = default_run_path(config);
   const RunDirectory directory = resume.empty() ? RunDirectory::create(config.out) : RunDirectory::open(resume);
@@ -177,6 +178,11 @@ void train_command(const Config& given, const std::string& resume) {
   constexpr std::int64_t kMetricBytes = 10 + 24;  // logits and labels of an impression, and their ranking
   check_device_memory(config.device, training_bytes(spec, config, impressions) + kMetricBytes * impressions,
                       "training");
+  const std::int64_t rows = std::min(config.batch_size, impressions);
+  if (!backend->memory_is_host()) {  // recorded with the run, so that resuming keeps it
+    config.towers = backend->choose_towers(spec.towers, rows, rows, config.dropout > 0);
+    spdlog::info("towers: {}", name_of(config.towers));
+  }
   if (resume.empty()) directory.write_setup(config, spec.schema, *vocabulary);
 
   Progress progress("train", static_cast<std::uint64_t>(impressions * config.epochs), "rows");
@@ -194,6 +200,7 @@ void train_command(const Config& given, const std::string& resume) {
                  run.stopped_early() ? ": it had stopped early, so nothing is left to train" : "");
   }
   const TrainingResult result = run.run();
+  if (const std::string replays = backend->replay_summary(); !replays.empty()) spdlog::info("{}", replays);
   if (result.interrupted) {
     throw Error(ExitCode::interrupted,
                 fmt::format("interrupted at step {}; a checkpoint was written. Continue: esmm_gpu train --resume {}",

@@ -60,6 +60,17 @@ void CudaBackend::replay(const ReplayKey& key, void (*enqueue)(void*), void* con
   queue_.replay(key, enqueue, context);
 }
 
+std::string CudaBackend::replay_summary() const {
+  const ReplayCounts& counts = queue_.counts();
+  return fmt::format("steps enqueued: {} call by call, {} recorded as CUDA graphs, {} replayed", counts.direct,
+                     counts.captured, counts.replayed);
+}
+TowerKernels CudaBackend::choose_towers(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows,
+                                        bool dropout) {
+  towers_.calibrate(shape, impressions, common_rows, dropout);
+  return towers_.chosen();
+}
+
 void CudaBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to) {
   queue_.launch<copy_elements>(thread_per_item(from.rows * from.cols), from, to);
 }
