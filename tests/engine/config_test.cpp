@@ -227,7 +227,6 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlags{{{"device", "tpu"}}, "Choose auto, cpu, cuda or cuda:N"}, BadFlags{{{"device", "cuda:x"}}, "cuda:x"},
         BadFlags{{{"threads", "-1"}}, "--threads: -1"}, BadFlags{{{"threads", "5000"}}, "--threads: 5000"},
         BadFlags{{{"seed", "9223372036854775808"}}, "--seed: 9223372036854775808"},
-        BadFlags{{{"precision", "bf16"}}, "not available on the CPU backend yet"},
         BadFlags{{{"log-level", "loud"}}, "--log-level: there is no \"loud\""},
         BadFlags{{{"no-such", "1"}}, "--no-such"}));
 
