@@ -25,6 +25,13 @@ target_link_libraries(esmm::xsmm INTERFACE Threads::Threads rt ${CMAKE_DL_LIBS} 
 # CUDA is found, never required.
 find_program(ESMM_NVCC nvcc HINTS /usr/local/cuda/bin $ENV{CUDA_HOME}/bin)
 set(ESMM_WITH_CUDA OFF)
+if(ESMM_NVCC AND NOT ESMM_CUDA STREQUAL "OFF")
+  execute_process(COMMAND ${ESMM_NVCC} --version OUTPUT_VARIABLE nvcc_version ERROR_QUIET)
+  if(NOT nvcc_version MATCHES "release (1[2-9]|[2-9][0-9])")
+    message(STATUS "CUDA: ${ESMM_NVCC} is older than 12, which C++20 needs: not used")
+    set(ESMM_NVCC ESMM_NVCC-NOTFOUND)
+  endif()
+endif()
 if(ESMM_CUDA STREQUAL "OFF")
   message(STATUS "CUDA: off (ESMM_CUDA=OFF): building the CPU backend")
 elseif(ESMM_NVCC)

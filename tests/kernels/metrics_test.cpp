@@ -211,6 +211,20 @@ TEST_P(TaskMetricsOf, EachTaskEqualTheReferenceOverItsOwnSpace) {
   }
 }
 
+TEST_P(TaskMetricsOf, EveryOneOfManyImpressionsCountsOnce) {
+  constexpr std::size_t kRows = 70'001;  // more blocks of rows than one block of threads adds up at once
+  const std::array<TaskMetrics, 3> tasks =
+      compute(std::vector<float>(2 * kRows, 0.0F), Labels(kRows, 1), Labels(kRows, 0));
+  const double rows = kRows;
+  const std::array<double, 3> score{0.5, 0.5, 0.25};
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    EXPECT_EQ(tasks[t].count, static_cast<std::int64_t>(kRows));
+    EXPECT_EQ(tasks[t].positives, t == 0 ? static_cast<std::int64_t>(kRows) : 0);
+    EXPECT_EQ(tasks[t].predicted, score[t] * rows) << "exact in double";
+    EXPECT_NEAR(tasks[t].loss, -std::log(t < 2 ? 0.5 : 0.75) * rows, rows * 0x1p-52 * rows);
+  }
+}
+
 TEST_P(TaskMetricsOf, NoImpressionsAreZeroAndHaveNoAuc) {
   for (const TaskMetrics& task : compute({}, {}, {})) {
     EXPECT_EQ(task.auc, std::nullopt);
