@@ -89,6 +89,26 @@ TEST_P(Embedding, PoolsEveryBagWithinRoundingOfTheDoubleSum) {
   }
 }
 
+TEST_P(Embedding, PoolsBagsOfEveryLengthOnBothSidesOfTheChunksThatLongBagsAreSummedIn) {
+  OwnedBags bags(1);
+  const std::vector<std::size_t> lengths{1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 2047, 2048, 2049};
+  for (const std::size_t length : lengths) bags.add_bag(std::vector<std::uint32_t>(length, 1));
+  const auto rows = static_cast<std::int64_t>(lengths.size());
+  for (const std::int64_t dim : {1, 6, 64}) {
+    const BackendBags on_backend(*backend, bags);
+    const BackendMatrix table(*backend, 2, dim, dim, std::vector<float>(static_cast<std::size_t>(2 * dim), 1.0F));
+    const BackendMatrix out(*backend, rows, dim, dim, std::vector<float>(static_cast<std::size_t>(rows * dim), -1.0F));
+    pool_embeddings(*backend, on_backend.view(), table.view(), out.view());
+    const std::vector<float> pooled = download(out.buffer);
+    for (std::size_t r = 0; r < lengths.size(); ++r) {  // whole numbers: exact in any order
+      for (std::int64_t d = 0; d < dim; ++d) {
+        EXPECT_EQ(pooled[r * static_cast<std::size_t>(dim) + static_cast<std::size_t>(d)],
+                  static_cast<float>(lengths[r]));
+      }
+    }
+  }
+}
+
 TEST_P(Embedding, PoolsEmptyBagsToZeros) {
   OwnedBags bags(2);
   for (int bag = 0; bag < 6; ++bag) bags.add_bag({});
