@@ -27,7 +27,7 @@ inline Geometry thread_per_item(std::int64_t items, unsigned block = 256) {
 /// Throws Error when a CUDA call failed: device (exit 4) for lack of memory, internal otherwise.
 void check(cudaError_t status, const char* what);
 
-/// The most dynamic shared memory that a block may ask for (sm_80: 163 KB, sm_90: 227 KB).
+/// More dynamic shared memory than this a kernel must ask for beforehand.
 inline constexpr std::size_t kSharedBytesWithoutOptIn = 48 * 1024;
 
 /// Enqueues kernel(args...) on `stream`; the only place where kernels are launched. An empty grid does nothing.

@@ -8,8 +8,8 @@
 // `scratch` must have been made large enough by reserve_sort.
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
-/// Sorts keys[0] with values[0] by key, stably, into keys[1] and values[1]; all four have `count` elements, and
-/// what was in [0] is kept. `bits`: keys are below 2^bits.
+/// Sorts keys_in with values_in by key, stably, into keys_out and values_out; the inputs are kept. `bits`: keys are
+/// below 2^bits.
 struct SortBuffers {
   const std::uint32_t* keys_in;
   const std::uint32_t* values_in;
