@@ -36,7 +36,7 @@ void pool_embeddings(Backend& backend, const Bags& bags, MatrixView<const float>
 
 /// Sorts the batch's id occurrences (common and sample side together) by arena row, stably, so that the gradient of a
 /// row is summed in batch order whatever the number of threads. Depends on ids only: a device sorts beside the
-/// operations that follow, until the update. Row 2^32 - 1 must not occur.
+/// operations that follow, until the update. On a device row 2^32 - 1 must not occur; no model has one.
 void sort_ids(Backend& backend, const Bags& sample, const Bags& common, SortedIds& sorted);
 
 /// Gradient of every touched row, g[v] = Σ over its occurrences of weight · dpooled[bag], applied by the optimizer in
