@@ -1,9 +1,7 @@
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -71,14 +69,18 @@ class SimtRun : public testing::Test {
     }
   };
 
+  static ModelSpec spec(const Config& config) {
+    return make_model_spec(config, log_->train->schema(), *log_->train->vocabulary(),
+                           normalisation(log_->train->statistics().dense));
+  }
+  static RunDirectory new_run(const Config& config) {
+    RunDirectory directory = RunDirectory::create(*directory_ / ("run" + std::to_string(runs_++)));
+    directory.write_setup(config, spec(config).schema, *log_->train->vocabulary());
+    return directory;
+  }
   static Outcome train(const Config& config, const std::unique_ptr<Backend>& backend) {
-    const std::string path = *directory_ / ("run" + std::to_string(runs_++));
-    RunDirectory directory = RunDirectory::create(path);
-    const auto vocabulary = log_->train->vocabulary();
-    const ModelSpec spec =
-        make_model_spec(config, log_->train->schema(), *vocabulary, normalisation(log_->train->statistics().dense));
-    directory.write_setup(config, spec.schema, *vocabulary);
-    TrainingRun run(*backend, config, spec, directory, log_->train, log_->test, {});
+    const RunDirectory directory = new_run(config);
+    TrainingRun run(*backend, config, spec(config), directory, log_->train, log_->test, {});
     return {run.run(), directory.model_path()};
   }
 
@@ -128,12 +130,12 @@ TEST_F(SimtRun, GivesTheSameBytesUnderTwentySchedules) {
 TEST_F(SimtRun, AStepNeitherAllocatesNorSynchronisesOnceItsShapesAreKnown) {
   const std::unique_ptr<Backend> backend = on_simt();
   const Config c = config();
-  const ModelSpec spec = make_model_spec(c, log_->train->schema(), *log_->train->vocabulary(), normalisation({}));
+  const ModelSpec model = spec(c);
   LoaderOptions options;
   options.batch_size = c.batch_size;
-  Loader loader(log_->train, spec.inputs, BatchFeed::loader_options(*backend, options));
+  Loader loader(log_->train, model.inputs, BatchFeed::loader_options(*backend, options));
   BatchFeed feed(*backend, loader);
-  Parameters parameters(backend->memory(), spec);
+  Parameters parameters(backend->memory(), model);
   ThreadPool pool(1);
   parameters.initialise(c, pool);
   Trainer trainer(*backend, c, parameters, 100);
@@ -153,19 +155,13 @@ TEST_F(SimtRun, AStepNeitherAllocatesNorSynchronisesOnceItsShapesAreKnown) {
 TEST_F(SimtRun, ARunIsTrainedOnOneDeviceAndContinuedOnAnother) {
   Config half = config();
   half.epochs = 1;
-  const std::string path = *directory_ / "switched";
-  RunDirectory directory = RunDirectory::create(path);
-  const auto vocabulary = log_->train->vocabulary();
-  const ModelSpec spec =
-      make_model_spec(half, log_->train->schema(), *vocabulary, normalisation(log_->train->statistics().dense));
-  directory.write_setup(half, spec.schema, *vocabulary);
+  const RunDirectory directory = new_run(half);
   {
     const auto backend = on_cpu();
-    TrainingRun run(*backend, half, spec, directory, log_->train, log_->test, {});
-    run.run();
+    TrainingRun(*backend, half, spec(half), directory, log_->train, log_->test, {}).run();
   }
   const auto backend = on_simt();
-  TrainingRun run(*backend, config(), spec, directory, log_->train, log_->test, {});
+  TrainingRun run(*backend, config(), spec(config()), directory, log_->train, log_->test, {});
   run.resume(directory.checkpoint_path(directory.checkpoints().back()));
   EXPECT_EQ(run.run().state.step, 10);
   const Tensors expected = train(config(), on_cpu()).tensors();
