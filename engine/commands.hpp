@@ -22,6 +22,7 @@ struct EvalOptions {
   OnBadRow on_bad_row = OnBadRow::error;
   OnContradiction on_contradiction = OnContradiction::drop;
   std::string device = "auto";
+  Precision precision = Precision::fp32;
   int threads = 0;
 };
 void eval_command(const EvalOptions& options);
@@ -30,6 +31,7 @@ struct PredictOptions {
   std::string run, data, out;
   OnBadRow on_bad_row = OnBadRow::error;
   std::string device = "auto";
+  Precision precision = Precision::fp32;
   int threads = 0;
 };
 void predict_command(const PredictOptions& options);

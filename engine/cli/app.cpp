@@ -156,6 +156,7 @@ void add_eval(Command& command) {
                   .on_bad_row = config.on_bad_row,
                   .on_contradiction = config.on_contradiction,
                   .device = config.device,
+                  .precision = config.precision,
                   .threads = config.threads});
   };
 }
@@ -173,6 +174,7 @@ void add_predict(Command& command) {
                      .out = given.require("--out", "Give the .csv file to write."),
                      .on_bad_row = config.on_bad_row,
                      .device = config.device,
+                     .precision = config.precision,
                      .threads = config.threads});
   };
 }

@@ -84,7 +84,7 @@ Metrics evaluate_with_truth(Backend& backend, const Model& model, std::shared_pt
 
 void eval_command(const EvalOptions& options) {
   install_interrupt_handlers();
-  const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads);
+  const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads, options.precision);
   const RunModel run = load_run(*backend, options.run);
   DatasetRequest request = request_for_run(run, options.data);
   request.pack.on_bad_row = options.on_bad_row;

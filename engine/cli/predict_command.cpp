@@ -66,7 +66,7 @@ void write_csv(const Predictions& predictions, StagedFile& out) {
 
 void predict_command(const PredictOptions& options) {
   install_interrupt_handlers();
-  const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads);
+  const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads, options.precision);
   const RunModel run = load_run(*backend, options.run);
   StagedFile out(options.out);  // first: a name that cannot be written must not cost an hour of scoring
   DatasetRequest request = request_for_run(run, options.data);
