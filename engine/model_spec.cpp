@@ -84,9 +84,10 @@ ModelSpec make_model_spec(const Config& config, const Schema& schema, const Voca
   return spec;
 }
 
-std::int64_t training_bytes(const ModelSpec& spec, const Config& config, std::int64_t impressions) {
-  constexpr std::int64_t kPadding = 6;  // floats per row, at most: weights and state are padded to whole vectors
-  const std::int64_t row_floats = spec.dim + state_width(config.optimizer, spec.dim) + kPadding;
+std::int64_t training_bytes(const ModelSpec& spec, const Config& config, std::int64_t impressions,
+                            const Memory& memory) {
+  const std::int64_t row_floats =
+      memory.row_stride(spec.dim) + memory.row_stride(state_width(config.optimizer, spec.dim));
   const std::int64_t widest = std::accumulate(config.hidden.begin(), config.hidden.end(), std::int64_t{0});
   const std::int64_t inputs = spec.common_inputs() + spec.sample_inputs();
   const std::int64_t activations = std::min(config.batch_size, impressions) * (2 * inputs + 3 * kTowers * 2 * widest);

@@ -43,7 +43,9 @@ struct ModelSpec {
 [[nodiscard]] ModelSpec make_model_spec(const Config& config, const Schema& schema, const Vocabulary& vocabulary,
                                         std::vector<DenseInput> dense);
 
-/// Bytes that training such a model on so many impressions allocates: parameters, optimizer state, one batch.
-[[nodiscard]] std::int64_t training_bytes(const ModelSpec& spec, const Config& config, std::int64_t impressions);
+/// Bytes of `memory` that training such a model on so many impressions allocates: parameters, optimizer state, one
+/// batch.
+[[nodiscard]] std::int64_t training_bytes(const ModelSpec& spec, const Config& config, std::int64_t impressions,
+                                          const Memory& memory);
 
 }  // namespace esmm

@@ -71,10 +71,11 @@ class Backend {
   /// recorded.
   [[nodiscard]] virtual std::string replay_summary() const { return {}; }
   /// Decides, before the first step, which kernels compute towers of this shape, by a measurement if the backend was
-  /// made to measure; returns the decision, which a resumed run gives back. One way only on the CPU. Synchronises.
-  virtual TowerKernels choose_towers(const TowerShape& /*shape*/, std::int64_t /*impressions*/,
-                                     std::int64_t /*common_rows*/, bool /*dropout*/) {
-    return TowerKernels::measured;
+  /// made to measure; returns the decision, which a resumed run gives back. There is one way only on the CPU.
+  /// Synchronises.
+  virtual TowerChoice choose_towers(const TowerShape& /*shape*/, std::int64_t /*impressions*/,
+                                    std::int64_t /*common_rows*/, bool /*dropout*/) {
+    return {};
   }
 
   /// to[r, c] = from[r, c]; both [R, C], not overlapping.

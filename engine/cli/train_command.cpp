@@ -103,6 +103,30 @@ std::int64_t loading_bytes(const PackedDataset& dataset, const Config& config) {
          kMetricBytes * static_cast<std::int64_t>(statistics.impressions);
 }
 
+/// Throws Error (device) when the model or the data will not fit where they are going to be.
+void check_memories(Backend& backend, const Config& config, const ModelSpec& spec, const PackedDataset& dataset) {
+  const auto impressions = static_cast<std::int64_t>(dataset.statistics().impressions);
+  const std::int64_t training = training_bytes(spec, config, impressions, backend.memory());
+  const std::int64_t loading = loading_bytes(dataset, config);
+  if (backend.memory_is_host()) return check_memory(training + loading, "training");
+  constexpr std::int64_t kMetricBytes = 10 + 24;  // logits and labels of an impression, and their ranking
+  check_memory(loading, "loading");
+  check_device_memory(config.device, training + kMetricBytes * impressions, "training");
+}
+
+/// Lets a GPU settle on its tower kernels for batches of this data's shape. The choice is part of the configuration, so
+/// that it is recorded with the run and kept by resuming.
+void choose_towers(Backend& backend, const ModelSpec& spec, const DatasetStatistics& statistics, Config& config) {
+  if (backend.memory_is_host()) return;
+  const auto impressions = static_cast<std::int64_t>(statistics.impressions);
+  const auto users = static_cast<std::int64_t>(statistics.common_rows);
+  const std::int64_t rows = std::min(config.batch_size, impressions);
+  const std::int64_t common_rows = impressions == 0 ? 0 : (rows * users + impressions - 1) / impressions;
+  const TowerChoice choice = backend.choose_towers(spec.towers, rows, common_rows, config.dropout > 0);
+  config.towers = choice.kernels;
+  spdlog::info("towers: {}", choice.description);
+}
+
 nlohmann::ordered_json summary(const Config& config, const std::string& device, const TrainingRun& run,
                                const TrainingResult& result) {
   nlohmann::ordered_json metrics{{"train", metrics_json(result.train)}};
@@ -174,15 +198,8 @@ void train_command(const Config& given, const std::string& resume) {
   const ModelSpec spec =
       make_model_spec(config, data.train->schema(), *vocabulary, normalisation(data.train->statistics().dense));
   const auto impressions = static_cast<std::int64_t>(data.train->statistics().impressions);
-  check_memory(training_bytes(spec, config, impressions) + loading_bytes(*data.train, config), "training");
-  constexpr std::int64_t kMetricBytes = 10 + 24;  // logits and labels of an impression, and their ranking
-  check_device_memory(config.device, training_bytes(spec, config, impressions) + kMetricBytes * impressions,
-                      "training");
-  const std::int64_t rows = std::min(config.batch_size, impressions);
-  if (!backend->memory_is_host()) {  // recorded with the run, so that resuming keeps it
-    config.towers = backend->choose_towers(spec.towers, rows, rows, config.dropout > 0);
-    spdlog::info("towers: {}", name_of(config.towers));
-  }
+  check_memories(*backend, config, spec, *data.train);
+  choose_towers(*backend, spec, data.train->statistics(), config);
   if (resume.empty()) directory.write_setup(config, spec.schema, *vocabulary);
 
   Progress progress("train", static_cast<std::uint64_t>(impressions * config.epochs), "rows");

@@ -65,10 +65,10 @@ std::string CudaBackend::replay_summary() const {
   return fmt::format("steps enqueued: {} call by call, {} recorded as CUDA graphs, {} replayed", counts.direct,
                      counts.captured, counts.replayed);
 }
-TowerKernels CudaBackend::choose_towers(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows,
-                                        bool dropout) {
+TowerChoice CudaBackend::choose_towers(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows,
+                                       bool dropout) {
   towers_.calibrate(shape, impressions, common_rows, dropout);
-  return towers_.chosen();
+  return {towers_.chosen(), towers_.choice()};
 }
 
 void CudaBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to) {

@@ -28,8 +28,8 @@ class CudaBackend final : public Backend {
   void wait(Queue queue, Fence& fence) override;
   void replay(const ReplayKey& key, void (*enqueue)(void*), void* context) override;
   [[nodiscard]] std::string replay_summary() const override;
-  TowerKernels choose_towers(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows,
-                             bool dropout) override;
+  TowerChoice choose_towers(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows,
+                            bool dropout) override;
 
   void copy_matrix(MatrixView<const float> from, MatrixView<float> to) override;
   void pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) override;

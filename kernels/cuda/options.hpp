@@ -1,5 +1,5 @@
 #pragma once
-#include <cstdint>
+#include <string>
 
 namespace esmm {
 
@@ -7,8 +7,13 @@ namespace esmm {
 enum class Precision { fp32, bf16 };
 
 /// Which kernels compute the towers on a GPU: a chain of cuBLASLt products, one fused kernel per pass, or whichever of
-/// the two was faster when both were timed on the first steps.
+/// the two was faster when both were timed before the first step.
 enum class TowerKernels { measured, chain, fused };
+
+struct TowerChoice {
+  TowerKernels kernels = TowerKernels::measured;
+  std::string description;  // for the log: the choice, and the times behind it
+};
 
 /// What distinguishes one GPU backend from another.
 struct DeviceOptions {
