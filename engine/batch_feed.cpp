@@ -45,7 +45,8 @@ class Carver {
 
 /// The arrays of a batch of one shape at `base`: where they lie depends on the shape alone.
 struct BatchFeed::Arrays {
-  Arrays(const Shape& shape, std::byte* base) {
+  Arrays(const Shape& shape, std::byte* base_)
+      : base(base_), sample_fields(shape.sample_fields), common_fields(shape.common_fields) {
     Carver carver(base);
     sample_offsets = carver.take<std::uint32_t>(shape.rows * shape.sample_fields + 1);
     common_offsets = carver.take<std::uint32_t>(shape.common_rows * shape.common_fields + 1);
@@ -53,12 +54,15 @@ struct BatchFeed::Arrays {
     dense = carver.take<float>(shape.rows * shape.dense_columns);
     click = carver.take<std::uint8_t>(shape.rows);
     conversion = carver.take<std::uint8_t>(shape.rows);
+    sample_places = carver.take<std::uint32_t>(shape.sample_fields > 0 && shape.resident ? shape.rows : 0);
+    common_places = carver.take<std::uint32_t>(shape.common_fields > 0 && shape.resident ? shape.common_rows : 0);
     bytes_with_padding = carver.used();
     sample_rows = carver.take<std::uint32_t>(shape.sample_ids);
     common_rows = carver.take<std::uint32_t>(shape.common_ids);
     sample_weights = carver.take<float>(shape.sample_weighted ? shape.sample_ids : 0);
     common_weights = carver.take<float>(shape.common_weighted ? shape.common_ids : 0);
     bytes = carver.used();
+    bytes_to_upload = shape.resident ? bytes_with_padding : bytes;
   }
 
   [[nodiscard]] BatchView view(const Shape& shape, std::int64_t impressions) const {
@@ -73,11 +77,15 @@ struct BatchFeed::Arrays {
     return view;
   }
 
+  std::byte* base;
+  std::int64_t sample_fields, common_fields;
   std::span<std::uint32_t> sample_offsets, common_offsets, common_begin, sample_rows, common_rows;
+  std::span<std::uint32_t> sample_places, common_places;  // of resident ids
   std::span<float> dense, sample_weights, common_weights;
   std::span<std::uint8_t> click, conversion;
   std::size_t bytes_with_padding = 0;  // of the arrays whose padding has a meaning
   std::size_t bytes = 0;
+  std::size_t bytes_to_upload = 0;  // the first ones; the rest is gathered
 };
 
 LoaderOptions BatchFeed::loader_options(Backend& backend, LoaderOptions options) {
@@ -86,7 +94,8 @@ LoaderOptions BatchFeed::loader_options(Backend& backend, LoaderOptions options)
   return options;
 }
 
-BatchFeed::BatchFeed(Backend& backend, Loader& loader) : backend_(backend), loader_(loader) {
+BatchFeed::BatchFeed(Backend& backend, Loader& loader, const ResidentIds* resident)
+    : backend_(backend), loader_(loader), resident_(resident) {
   if (backend.memory_is_host()) return;
   for (std::size_t i = 0; i < kSlots; ++i) {
     slots_.push_back({Buffer<std::byte>(backend.memory(), 0), std::pmr::vector<std::uint32_t>(&backend.host_memory()),
@@ -123,27 +132,38 @@ const BatchView* BatchFeed::next() {
   const Uploaded now = *ahead_;
   ahead_ = upload_next();  // before the work of this one
 
-  const std::size_t bytes = Arrays(now.shape, nullptr).bytes;
-  std::byte* const at = place(bytes);
+  const Arrays batch(now.shape, place(Arrays(now.shape, nullptr).bytes));
   backend_.wait(Queue::work, *now.slot->uploaded);
-  backend_.copy(at, now.slot->memory.data(), bytes);
+  backend_.copy(batch.base, now.slot->memory.data(), batch.bytes_to_upload);
   backend_.record(Queue::work, *now.slot->used);
+  if (resident_ != nullptr) gather(batch);
   current_ = now.host;
-  view_ = Arrays(now.shape, at).view(now.shape, now.host->impressions());
+  view_ = batch.view(now.shape, now.host->impressions());
   return &view_;
 }
 
+void BatchFeed::gather(const Arrays& batch) {
+  const auto gather_side = [&](const StoredIds& from, std::span<const std::uint32_t> places, const EmptyBags& bags) {
+    if (bags.fields > 0) gather_ids(backend_, from, places, bags);
+  };
+  gather_side(resident_->sample(), batch.sample_places,
+              {batch.sample_offsets, batch.sample_fields, batch.sample_rows, batch.sample_weights});
+  gather_side(resident_->common(), batch.common_places,
+              {batch.common_offsets, batch.common_fields, batch.common_rows, batch.common_weights});
+}
+
 BatchFeed::Shape BatchFeed::shape_of(const HostBatch& batch) const {
-  const auto ids = [](const auto& rows, bool weighted) {
-    return padded_size(static_cast<std::int64_t>(rows.size())) + (weighted ? 1 : 0);
+  const auto ids = [](const auto& offsets, bool weighted) {
+    return padded_size(std::int64_t{offsets.back()}) + (weighted ? 1 : 0);
   };
   Shape shape;
   shape.rows = loader_.batch_size();
   shape.common_rows = std::min(shape.rows, padded_size(static_cast<std::int64_t>(batch.common_begin.size()) - 1));
-  shape.sample_weighted = !batch.sample_weights.empty();
-  shape.common_weighted = !batch.common_weights.empty();
-  shape.sample_ids = ids(batch.sample_rows, shape.sample_weighted);
-  shape.common_ids = ids(batch.common_rows, shape.common_weighted);
+  shape.resident = resident_ != nullptr;
+  shape.sample_weighted = shape.resident ? !resident_->sample().weights.empty() : !batch.sample_weights.empty();
+  shape.common_weighted = shape.resident ? !resident_->common().weights.empty() : !batch.common_weights.empty();
+  shape.sample_ids = ids(batch.sample_offsets, shape.sample_weighted);
+  shape.common_ids = ids(batch.common_offsets, shape.common_weighted);
   shape.sample_fields = batch.sample_fields;
   shape.common_fields = batch.common_fields;
   shape.dense_columns = batch.dense_columns;
@@ -159,7 +179,7 @@ std::optional<BatchFeed::Uploaded> BatchFeed::upload_next() {
   next_slot_ = (next_slot_ + 1) % kSlots;
 
   const Shape shape = shape_of(*batch);
-  make_room(slot, Arrays(shape, nullptr).bytes);
+  make_room(slot, Arrays(shape, nullptr).bytes_to_upload);
   backend_.wait(Queue::copy, *slot.used);
   upload(*batch, Arrays(shape, slot.memory.data()), slot);
   backend_.record(Queue::copy, *slot.uploaded);
@@ -194,6 +214,8 @@ void BatchFeed::upload(const HostBatch& batch, const Arrays& to, Slot& slot) {
   put_padded(to.dense, batch.dense, 0);
   put_padded(to.click, batch.click, 0);
   put_padded(to.conversion, batch.conversion, 0);
+  put_padded(to.sample_places, batch.sample_places, 0);
+  put_padded(to.common_places, batch.common_places, 0);
   put(to.sample_rows, batch.sample_rows);
   put(to.common_rows, batch.common_rows);
   put(to.sample_weights, batch.sample_weights);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/resident_ids.hpp"
 #include "io/loader.hpp"
 #include "kernels/backend.hpp"
 
@@ -23,6 +24,8 @@ namespace esmm {
 ///     host batch k+1 ─ Queue::copy ─▶ slot (k+1) % 3          while the work of batch k runs
 ///                                     slot k % 3 ─ Queue::work ─▶ place ─▶ the step on batch k
 ///
+/// Of a dataset whose ids are resident only the rest of a batch takes this way; its ids are gathered into the place.
+///
 /// The place of a batch depends on its ReplayKey alone, so that what was recorded for a key stays valid; the slots are
 /// free again as soon as they are copied. Rows are padded to the batch size, common rows and ids to `padded_size`. An
 /// odd number of ids says that they have weights: only whole batches differ in that, and shapes must tell.
@@ -35,8 +38,9 @@ class BatchFeed {
   /// What a loader for a feed needs: page-locked memory, and batches that outlive their upload.
   [[nodiscard]] static LoaderOptions loader_options(Backend& backend, LoaderOptions options);
 
-  /// `loader` must have been made with `loader_options` and outlive the feed; only the feed may use it.
-  BatchFeed(Backend& backend, Loader& loader);
+  /// `loader` must have been made with `loader_options` and outlive the feed; only the feed may use it. `resident`:
+  /// where the ids of the loader's blocks were moved to (outlives the feed too), or null.
+  BatchFeed(Backend& backend, Loader& loader, const ResidentIds* resident = nullptr);
   ~BatchFeed();
   BatchFeed(const BatchFeed&) = delete;
   BatchFeed& operator=(const BatchFeed&) = delete;
@@ -56,7 +60,7 @@ class BatchFeed {
   struct Shape {
     std::int64_t rows = 0, common_rows = 0, sample_ids = 0, common_ids = 0;
     std::int64_t sample_fields = 0, common_fields = 0, dense_columns = 0;
-    bool sample_weighted = false, common_weighted = false;
+    bool sample_weighted = false, common_weighted = false, resident = false;
   };
   struct Arrays;
   struct Slot {
@@ -74,10 +78,12 @@ class BatchFeed {
   [[nodiscard]] std::optional<Uploaded> upload_next();
   void make_room(Slot& slot, std::size_t bytes);
   void upload(const HostBatch& batch, const Arrays& to, Slot& slot);
+  void gather(const Arrays& batch);
   [[nodiscard]] std::byte* place(std::size_t bytes);
 
   Backend& backend_;
   Loader& loader_;
+  const ResidentIds* resident_;
   std::vector<Slot> slots_;  // none where the batches are the loader's own
   std::size_t next_slot_ = 0;
   std::vector<Buffer<std::byte>> places_;  // ascending sizes

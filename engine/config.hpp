@@ -18,6 +18,7 @@ enum class Preset { none, released, paper };  // released: the authors' publishe
 enum class Schedule { constant, cosine, step };
 enum class Initialiser { truncated_normal, normal, uniform };  // of the embedding tables
 enum class Shuffle { common_row, impression, none };
+enum class Resident { automatic, on, off };  // whether a GPU keeps the dataset's ids in its memory
 
 /// Per-field settings of the model; unset members fall back to the defaults in Config.
 struct FieldConfig {
@@ -86,6 +87,7 @@ struct Config {
   std::uint64_t seed = 1;
   Precision precision = Precision::fp32;
   TowerKernels towers = TowerKernels::measured;
+  Resident resident = Resident::automatic;
   std::string log_level = "info";
   friend bool operator==(const Config&, const Config&) = default;
 };

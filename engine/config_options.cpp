@@ -84,6 +84,8 @@ const std::vector<Option>& table() {
       {"seed", kSystem, "S", "of everything random; the same seed gives the same bytes", &Config::seed},
       {"precision", kSystem, "", "of the towers' products", &Config::precision},
       {"towers", kSystem, "", "which CUDA kernels compute them; measured: the faster", &Config::towers},
+      {"resident", kSystem, "", "keep the dataset's ids in the GPU's memory; auto: if they fit, for 2 epochs or more",
+       &Config::resident},
       {"log_level", kSystem, "debug|info|warn|error", "what is written to stderr", &Config::log_level},
   };
   return list;
@@ -154,6 +156,10 @@ Choices choices(Precision) {
 }
 Choices choices(TowerKernels) {
   static constexpr std::array<std::string_view, 3> names{"measured", "chain", "fused"};
+  return names;
+}
+Choices choices(Resident) {
+  static constexpr std::array<std::string_view, 3> names{"auto", "on", "off"};
   return names;
 }
 Choices choices(SynthProfile) {

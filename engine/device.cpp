@@ -103,10 +103,14 @@ void check_memory(std::int64_t bytes, const std::string& what) {
       what, static_cast<double>(bytes) * 1e-9, static_cast<double>(available) * 1e-9);
 }
 
-void check_device_memory(const std::string& device, std::int64_t bytes, const std::string& what) {
+std::int64_t free_device_memory(const std::string& device) {
   const std::optional<int> gpu = gpu_number(device);
-  if (!gpu) return;
-  const std::int64_t available = gpus()[static_cast<std::size_t>(*gpu)].free_bytes;
+  return gpu ? gpus()[static_cast<std::size_t>(*gpu)].free_bytes : 0;
+}
+
+void check_device_memory(const std::string& device, std::int64_t bytes, const std::string& what) {
+  if (!gpu_number(device)) return;
+  const std::int64_t available = free_device_memory(device);
   if (bytes <= available) return;
   throw device_error(
       "{} needs about {:.1f} GB of GPU memory and {:.1f} GB are free. Lower --dim or --batch-size, raise --min-count, "

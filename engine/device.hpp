@@ -23,4 +23,7 @@ void check_memory(std::int64_t bytes, const std::string& what);
 /// The same for the memory of the GPU that `device` means; nothing where that is the CPU.
 void check_device_memory(const std::string& device, std::int64_t bytes, const std::string& what);
 
+/// Bytes that are free on the GPU that `device` means; 0 where that is the CPU.
+[[nodiscard]] std::int64_t free_device_memory(const std::string& device);
+
 }  // namespace esmm

@@ -57,21 +57,23 @@ std::string best_model_path(const RunDirectory& directory) {
 
 TrainingRun::TrainingRun(Backend& backend, const Config& config, const ModelSpec& spec, RunDirectory directory,
                          std::shared_ptr<const PackedDataset> train, std::shared_ptr<const PackedDataset> valid,
-                         TrainingObserver observer)
+                         TrainingObserver observer, bool resident)
     : backend_(backend),
       config_(config),
       directory_(std::move(directory)),
       train_data_(std::move(train)),
       valid_data_(std::move(valid)),
       observer_(std::move(observer)),
-      loader_(train_data_, spec.inputs, BatchFeed::loader_options(backend, loader_options(config))),
-      feed_(backend, loader_),
+      pool_(config.threads),
+      resident_(resident ? std::make_unique<ResidentIds>(backend.memory(), *train_data_, spec.inputs, pool_) : nullptr),
+      loader_(train_data_, spec.inputs, BatchFeed::loader_options(backend, loader_options(config)),
+              resident ? resident_->take_blocks() : std::vector<std::unique_ptr<Block>>{}),
+      feed_(backend, loader_, resident_.get()),
       total_steps_(config.epochs * loader_.batches_per_epoch()),
       parameters_(backend.memory(), spec),
       trainer_(backend, config, parameters_, total_steps_),
       progressive_(backend, impressions()) {
-  ThreadPool pool(config.threads);
-  parameters_.initialise(config, pool);
+  parameters_.initialise(config, pool_);
   if (!backend.memory_is_host()) trainer_.reserve(loader_.batch_size(), loader_.batch_size());
   state_.dataset = identity(*train_data_);
 }

@@ -8,6 +8,7 @@
 #include "engine/checkpoint.hpp"
 #include "engine/config.hpp"
 #include "engine/evaluator.hpp"
+#include "engine/resident_ids.hpp"
 #include "engine/run_directory.hpp"
 #include "engine/trainer.hpp"
 #include "io/loader.hpp"
@@ -37,9 +38,10 @@ struct TrainingResult {
 /// The same configuration and data give the same bytes, whatever the number of threads and wherever it was resumed.
 class TrainingRun {
  public:
+  /// `resident`: the training data's ids are moved into the backend's memory first and stay there.
   TrainingRun(Backend& backend, const Config& config, const ModelSpec& spec, RunDirectory directory,
               std::shared_ptr<const PackedDataset> train, std::shared_ptr<const PackedDataset> valid,
-              TrainingObserver observer);
+              TrainingObserver observer, bool resident = false);
 
   /// Continues from a checkpoint; call before `run`. Throws Error: data (damaged, or of other data), usage (more epochs
   /// are done than the configuration asks for).
@@ -75,6 +77,8 @@ class TrainingRun {
   RunDirectory directory_;
   std::shared_ptr<const PackedDataset> train_data_, valid_data_;
   TrainingObserver observer_;
+  ThreadPool pool_;  // of the host, for what is done once
+  std::unique_ptr<ResidentIds> resident_;
   Loader loader_;
   BatchFeed feed_;
   std::int64_t total_steps_;

@@ -104,14 +104,16 @@ class Output {
 
 /// Sizes of one side of a batch.
 struct BagTotals {
-  std::size_t bags = 0, ids = 0;
-  bool weighted = false;
+  std::size_t rows = 0, bags = 0, ids = 0;
+  bool weighted = false, moved = false;
   void add(const BagColumns& bags_of_block, std::size_t first_row, std::size_t end_row) {
     const std::size_t first = first_row * bags_of_block.fields;
     const std::size_t end = end_row * bags_of_block.fields;
+    rows += end_row - first_row;
     bags += end - first;
     ids += bags_of_block.offsets[end] - bags_of_block.offsets[first];
     weighted |= !bags_of_block.values.empty();
+    moved |= bags_of_block.moved_to.has_value();
   }
 };
 
@@ -119,9 +121,10 @@ struct BagTotals {
 class BagOutput {
  public:
   BagOutput(const BagTotals& totals, std::pmr::vector<std::uint32_t>& offsets, std::pmr::vector<std::uint32_t>& rows,
-            std::pmr::vector<float>& weights)
+            std::pmr::vector<float>& weights, std::pmr::vector<std::uint32_t>& places)
       : offsets_(offsets, totals.bags + 1),
-        rows_(rows, totals.ids),
+        rows_(rows, totals.moved ? 0 : totals.ids),
+        places_(places, totals.moved ? totals.rows : 0),
         weights_(weights, totals.weighted ? totals.ids : 0),
         weighted_(totals.weighted) {
     offsets_.push(0);
@@ -133,7 +136,13 @@ class BagOutput {
     const std::uint32_t id_end = from.offsets[end];
     const std::uint32_t shift = ids_ - id_begin;  // modulo 2^32, as is the addition below
     for (std::size_t bag = first + 1; bag <= end; ++bag) offsets_.push(from.offsets[bag] + shift);
-    rows_.copy(from.rows, id_begin, id_end);
+    if (from.moved_to) {
+      for (std::size_t row = first_row; row < end_row; ++row) {
+        places_.push(*from.moved_to + from.offsets[row * from.fields]);
+      }
+    } else {
+      rows_.copy(from.rows, id_begin, id_end);
+    }
     if (!from.values.empty()) {
       weights_.copy(from.values, id_begin, id_end);
     } else if (weighted_) {
@@ -143,7 +152,7 @@ class BagOutput {
   }
 
  private:
-  Output<std::uint32_t> offsets_, rows_;
+  Output<std::uint32_t> offsets_, rows_, places_;
   Output<float> weights_;
   bool weighted_;
   std::uint32_t ids_ = 0;
@@ -203,8 +212,8 @@ void assemble(std::span<const Piece> pieces, const LoaderOptions& options, HostB
   batch.sample_fields = pieces[0].block->sample.fields;
   batch.common_fields = pieces[0].block->common.fields;
   batch.dense_columns = static_cast<std::int64_t>(dense_columns);
-  BagOutput sample(totals.sample, batch.sample_offsets, batch.sample_rows, batch.sample_weights);
-  BagOutput common(totals.common, batch.common_offsets, batch.common_rows, batch.common_weights);
+  BagOutput sample(totals.sample, batch.sample_offsets, batch.sample_rows, batch.sample_weights, batch.sample_places);
+  BagOutput common(totals.common, batch.common_offsets, batch.common_rows, batch.common_weights, batch.common_places);
   Output<std::uint32_t> common_begin(batch.common_begin, totals.common_rows + 1);
   Output<float> dense(batch.dense, totals.dense);
   Output<std::uint8_t> click(batch.click, totals.impressions);

@@ -77,7 +77,8 @@ struct DecodeJob {
 }  // namespace
 
 struct Loader::Impl {
-  Impl(std::shared_ptr<const PackedDataset> dataset_, ModelInputs inputs_, const LoaderOptions& options_);
+  Impl(std::shared_ptr<const PackedDataset> dataset_, ModelInputs inputs_, const LoaderOptions& options_,
+       std::vector<std::unique_ptr<Block>> decoded);
   ~Impl();
   void stop();
 
@@ -143,9 +144,13 @@ struct Loader::Impl {
 
 // ---- Set-up --------------------------------------------------------------------------------------------------------
 
-Loader::Impl::Impl(std::shared_ptr<const PackedDataset> dataset_, ModelInputs inputs_, const LoaderOptions& options_)
-    : dataset(std::move(dataset_)), inputs(std::move(inputs_)), options(options_) {
+Loader::Impl::Impl(std::shared_ptr<const PackedDataset> dataset_, ModelInputs inputs_, const LoaderOptions& options_,
+                   std::vector<std::unique_ptr<Block>> decoded)
+    : dataset(std::move(dataset_)), inputs(std::move(inputs_)), options(options_), kept(std::move(decoded)) {
   check(dataset->schema(), inputs, options);
+  if (!kept.empty() && kept.size() != dataset->block_count()) {
+    throw internal_error("loader: {} decoded blocks of a dataset of {}", kept.size(), dataset->block_count());
+  }
   std::uint64_t bytes = 0;
   for (std::size_t block = 0; block < dataset->block_count(); ++block) {
     const BlockShape& shape = dataset->shape(block);
@@ -157,7 +162,7 @@ Loader::Impl::Impl(std::shared_ptr<const PackedDataset> dataset_, ModelInputs in
   const auto batch_size = static_cast<std::uint64_t>(options.batch_size);
   batches = static_cast<std::int64_t>((impressions + batch_size - 1) / batch_size);
   next_release = next_delivery = next_assembly = batches;  // until start()
-  keep = bytes <= options.window_bytes;
+  keep = !kept.empty() || bytes <= options.window_bytes;
   mean_block_bytes = sizes.empty() ? 0 : bytes / sizes.size();
   if (options.order == Order::sequential)
     options.window_bytes = std::min(options.window_bytes, sequential_window_bytes);
@@ -379,8 +384,9 @@ void Loader::Impl::release_locked(LoadedWindow& window) {
 
 // ---- Loader --------------------------------------------------------------------------------------------------------
 
-Loader::Loader(std::shared_ptr<const PackedDataset> dataset, ModelInputs inputs, const LoaderOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(inputs), options)) {}
+Loader::Loader(std::shared_ptr<const PackedDataset> dataset, ModelInputs inputs, const LoaderOptions& options,
+               std::vector<std::unique_ptr<Block>> decoded)
+    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(inputs), options, std::move(decoded))) {}
 Loader::~Loader() = default;
 
 std::int64_t Loader::batches_per_epoch() const {

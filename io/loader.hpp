@@ -49,14 +49,17 @@ struct LoaderOptions {
   std::pmr::memory_resource* memory = std::pmr::new_delete_resource();  // of the batches; workers allocate from it
 };
 
-/// One assembled batch on the host; memory is reused from batch to batch.
+/// One assembled batch on the host; memory is reused from batch to batch. Where the blocks' ids were moved elsewhere
+/// (BagColumns::moved_to) the batch has, instead of rows and weights, each row's place there.
 struct HostBatch {
   /// `memory` holds what a device needs of the batch.
   explicit HostBatch(std::pmr::memory_resource* memory = std::pmr::new_delete_resource())
       : sample_offsets(memory),
         sample_rows(memory),
+        sample_places(memory),
         common_offsets(memory),
         common_rows(memory),
+        common_places(memory),
         common_begin(memory),
         sample_weights(memory),
         common_weights(memory),
@@ -64,7 +67,8 @@ struct HostBatch {
         click(memory),
         conversion(memory) {}
 
-  std::pmr::vector<std::uint32_t> sample_offsets, sample_rows, common_offsets, common_rows, common_begin;
+  std::pmr::vector<std::uint32_t> sample_offsets, sample_rows, sample_places, common_offsets, common_rows,
+      common_places, common_begin;
   std::pmr::vector<float> sample_weights, common_weights, dense;
   std::pmr::vector<std::uint8_t> click, conversion;
   std::vector<std::uint64_t> input_index;
@@ -82,7 +86,9 @@ struct HostBatch {
 /// in the next.
 class Loader {
  public:
-  Loader(std::shared_ptr<const PackedDataset> dataset, ModelInputs inputs, const LoaderOptions& options);
+  /// `decoded`: all of the dataset's blocks with the inputs applied, where they are decoded already (else none).
+  Loader(std::shared_ptr<const PackedDataset> dataset, ModelInputs inputs, const LoaderOptions& options,
+         std::vector<std::unique_ptr<Block>> decoded = {});
   ~Loader();
 
   /// Batches of one epoch (the same for every epoch and order).

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,8 @@ struct BagColumns {
   std::vector<std::uint32_t> offsets;  // [rows * fields + 1]
   std::vector<std::uint32_t> rows;     // [N]
   std::vector<float> values;           // [N], or empty when every value is 1
+  /// Set when rows and values are kept elsewhere instead: the place there of the first one.
+  std::optional<std::uint32_t> moved_to;
 };
 
 /// The unit of storage, checksum and compression: a few thousand impressions GROUPED by common row together with those

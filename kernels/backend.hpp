@@ -12,6 +12,7 @@
 #include "kernels/buffer.hpp"
 #include "kernels/cuda/options.hpp"
 #include "kernels/embedding.hpp"
+#include "kernels/gather.hpp"
 #include "kernels/loss.hpp"
 #include "kernels/metrics.hpp"
 #include "kernels/optimizer.hpp"
@@ -80,6 +81,7 @@ class Backend {
 
   /// to[r, c] = from[r, c]; both [R, C], not overlapping.
   virtual void copy_matrix(MatrixView<const float> from, MatrixView<float> to) = 0;
+  virtual void gather_ids(const StoredIds& from, std::span<const std::uint32_t> places, const EmptyBags& bags) = 0;
   virtual void pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) = 0;
   virtual void sort_ids(const Bags& sample, const Bags& common, SortedIds& sorted) = 0;
   virtual void update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,

@@ -57,6 +57,7 @@ class Buffer {
     if (!to.empty()) memory_->copy_to_host(to.data(), data_, to.size_bytes());
   }
 
+  [[nodiscard]] Memory& memory() const { return *memory_; }
   [[nodiscard]] T* data() const { return data_; }
   [[nodiscard]] std::int64_t size() const { return size_; }
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(size_) * sizeof(T); }

@@ -22,6 +22,7 @@ MUTATIONS = [
     ("sorted_ids.cu", "list_occurrences", "the first id of every bag is left out", "bags.offsets[bag] + lane;", "bags.offsets[bag] + lane + 1;", "*Embedding*"),
     ("sorted_ids.cu", "mark_heads", "equal keys begin segments", "keys[i] != keys[i - 1]", "keys[i] >= keys[i - 1]", "*Embedding*"),
     ("sorted_ids.cu", "write_segments", "the last segment ends one early", "static_cast<std::uint32_t>(i + 1)", "static_cast<std::uint32_t>(i)", "*Embedding*"),
+    ("gather.cu", "gather_rows", "the last id of every row is left out", "i < end;", "i + 1 < end;", "*Gather*"),
     ("embedding.cu", "pool_bags", "bags of exactly one chunk are dropped", "if (end - begin > kChunkIds) continue;", "if (end - begin >= kChunkIds) continue;", "*Embedding*"),
     ("embedding.cu", "pool_long_bag", "no barrier before the chunks are added", "__syncthreads();", "", "*Embedding*"),
     ("embedding.cu", "sum_hot_pieces", "the second hot row of a chunk is left out", "if (t != s && segments.hot(t))", "if (t == s && segments.hot(t))", "*Embedding*"),

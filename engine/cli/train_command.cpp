@@ -14,6 +14,7 @@
 #include "engine/datasets.hpp"
 #include "engine/device.hpp"
 #include "engine/interrupt.hpp"
+#include "engine/memory_estimate.hpp"
 #include "engine/report.hpp"
 #include "engine/training_run.hpp"
 #include "kernels/error.hpp"
@@ -89,29 +90,6 @@ Datasets open_datasets(const Config& config, const RunDirectory& directory, bool
   datasets.valid = open_dataset(request);
   if (!datasets.valid->labelled()) throw data_error("{}: has no labels to evaluate on.", request.path);
   return datasets;
-}
-
-/// Bytes that grow with the data: what the loader keeps decoded (the whole dataset, or two shuffle windows of one that
-/// is larger) and the metrics.
-std::int64_t loading_bytes(const PackedDataset& dataset, const Config& config) {
-  constexpr std::int64_t kBytesPerId = 8, kBytesPerImpression = 64;  // row and weight; labels, offsets, place
-  constexpr std::int64_t kMetricBytes = 60;  // per impression: logits and labels, and their sorted copies at the end
-  const DatasetStatistics& statistics = dataset.statistics();
-  std::int64_t bytes = kBytesPerImpression * static_cast<std::int64_t>(statistics.impressions);
-  for (const auto& field : statistics.fields) bytes += kBytesPerId * static_cast<std::int64_t>(field.ids);
-  return std::min(bytes, 2 * (config.window_mb << 20)) +
-         kMetricBytes * static_cast<std::int64_t>(statistics.impressions);
-}
-
-/// Throws Error (device) when the model or the data will not fit where they are going to be.
-void check_memories(Backend& backend, const Config& config, const ModelSpec& spec, const PackedDataset& dataset) {
-  const auto impressions = static_cast<std::int64_t>(dataset.statistics().impressions);
-  const std::int64_t training = training_bytes(spec, config, impressions, backend.memory());
-  const std::int64_t loading = loading_bytes(dataset, config);
-  if (backend.memory_is_host()) return check_memory(training + loading, "training");
-  constexpr std::int64_t kMetricBytes = 10 + 24;  // logits and labels of an impression, and their ranking
-  check_memory(loading, "loading");
-  check_device_memory(config.device, training + kMetricBytes * impressions, "training");
 }
 
 /// Lets a GPU settle on its tower kernels for batches of this data's shape. The choice is part of the configuration, so
@@ -198,12 +176,12 @@ void train_command(const Config& given, const std::string& resume) {
   const ModelSpec spec =
       make_model_spec(config, data.train->schema(), *vocabulary, normalisation(data.train->statistics().dense));
   const auto impressions = static_cast<std::int64_t>(data.train->statistics().impressions);
-  check_memories(*backend, config, spec, *data.train);
+  const bool resident = check_memories(*backend, config, spec, *data.train);
   choose_towers(*backend, spec, data.train->statistics(), config);
   if (resume.empty()) directory.write_setup(config, spec.schema, *vocabulary);
 
   Progress progress("train", static_cast<std::uint64_t>(impressions * config.epochs), "rows");
-  TrainingRun run(*backend, config, spec, directory, data.train, data.valid, observe(progress));
+  TrainingRun run(*backend, config, spec, directory, data.train, data.valid, observe(progress), resident);
   spdlog::info("training {} on {}: {} impressions, {} embedding rows, {} parameters, {} steps", name_of(config.model),
                backend->name(), data.train->statistics().impressions, spec.arena_rows(), run.parameters().count(),
                run.total_steps());

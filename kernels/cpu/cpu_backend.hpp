@@ -16,7 +16,7 @@ class CpuMemory final : public Memory {
   [[nodiscard]] std::int64_t row_stride(std::int64_t columns) const override { return (columns + 3) / 4 * 4; }
 };
 
-/// The operations, each in the file of its name: embedding.cpp, towers.cpp, loss.cpp, optimizer.cpp, metrics.cpp.
+/// The operations, each in the file of its name: gather.cpp, embedding.cpp, towers.cpp, loss.cpp, optimizer.cpp, metrics.cpp.
 class CpuBackend : public Backend {
  public:
   explicit CpuBackend(int threads);
@@ -37,6 +37,7 @@ class CpuBackend : public Backend {
   void replay(const ReplayKey&, void (*enqueue)(void*), void* context) override { enqueue(context); }
 
   void copy_matrix(MatrixView<const float> from, MatrixView<float> to) override;
+  void gather_ids(const StoredIds& from, std::span<const std::uint32_t> places, const EmptyBags& bags) override;
   void pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) override;
   void sort_ids(const Bags& sample, const Bags& common, SortedIds& sorted) override;
   void update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,

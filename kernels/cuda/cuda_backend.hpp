@@ -9,8 +9,8 @@
 
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
-/// The operations, each in the file of its name: embedding.cu, sorted_ids.cu, towers.cu, loss.cu, optimizer.cu,
-/// metrics.cu. Everything is enqueued; only reading results back synchronises (metrics, norms, sizes).
+/// The operations, each in the file of its name: embedding.cu, sorted_ids.cu, gather.cu, towers.cu, loss.cu,
+/// optimizer.cu, metrics.cu. Everything is enqueued; only reading results back synchronises (metrics, norms, sizes).
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const DeviceOptions& options);
@@ -32,6 +32,7 @@ class CudaBackend final : public Backend {
                             bool dropout) override;
 
   void copy_matrix(MatrixView<const float> from, MatrixView<float> to) override;
+  void gather_ids(const StoredIds& from, std::span<const std::uint32_t> places, const EmptyBags& bags) override;
   void pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) override;
   void sort_ids(const Bags& sample, const Bags& common, SortedIds& sorted) override;
   void update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,

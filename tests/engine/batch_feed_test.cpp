@@ -56,9 +56,20 @@ class BatchFeedTest : public testing::Test {
 
   /// A loader and a feed on a backend.
   struct Feeding {
-    Feeding(Backend& backend, std::int64_t batch_size)
-        : loader(log_->dataset, log_->inputs, BatchFeed::loader_options(backend, options(batch_size))),
-          feed(backend, loader) {}
+    Feeding(Backend& backend, const LoaderOptions& options)
+        : loader(log_->dataset, log_->inputs, BatchFeed::loader_options(backend, options)), feed(backend, loader) {}
+    Feeding(Backend& backend, std::int64_t batch_size) : Feeding(backend, options(batch_size)) {}
+    Loader loader;
+    BatchFeed feed;
+  };
+  /// The same with all ids in the backend's memory.
+  struct ResidentFeeding {
+    ResidentFeeding(Backend& backend, const ModelInputs& inputs, const LoaderOptions& options)
+        : ids(backend.memory(), *log_->dataset, inputs, pool),
+          loader(log_->dataset, inputs, BatchFeed::loader_options(backend, options), ids.take_blocks()),
+          feed(backend, loader, &ids) {}
+    ThreadPool pool{2};
+    ResidentIds ids;
     Loader loader;
     BatchFeed feed;
   };
@@ -152,6 +163,46 @@ TEST_F(BatchFeedTest, UploadsEveryBatchPaddedToTheBatchSizeAndAFewOtherSizes) {
     EXPECT_EQ(actual.feed.next(), nullptr);
     EXPECT_EQ(actual.feed.next(), nullptr) << "and again";
   }
+}
+
+TEST_F(BatchFeedTest, GathersResidentIdsIntoTheBatchesThatStreamingGives) {
+  const std::unique_ptr<Backend> cpu = make_cpu_backend(1);
+  constexpr std::int64_t kBatchSize = 130;
+  for (const Order order : {Order::sequential, Order::by_common_row, Order::by_impression}) {
+    FarBackend far(1);
+    LoaderOptions each = options(kBatchSize);
+    each.order = order;
+    each.with_input_index = false;  // stays with the ids
+    each.window_bytes = 1 << 16;    // many windows, which resident blocks must not change
+    Feeding expected(*cpu, each);
+    ResidentFeeding actual(far, log_->inputs, each);
+    for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
+      const std::int64_t first_batch = epoch == 2 ? 7 : 0;
+      expected.feed.start(epoch, first_batch);
+      actual.feed.start(epoch, first_batch);
+      while (expected.feed.next() != nullptr) {
+        const BatchView* batch = actual.feed.next();
+        ASSERT_NE(batch, nullptr);
+        EXPECT_TRUE(actual.feed.host().sample_rows.empty()) << "ids are not assembled on the host";
+        expect_padded_batch(far, *batch, expected.feed.host(), kBatchSize);
+        if (HasFailure()) return;
+      }
+      EXPECT_EQ(actual.feed.next(), nullptr);
+    }
+  }
+}
+
+TEST_F(BatchFeedTest, ResidentIdsWithoutWeightsTakeNoRoomForThem) {
+  FarBackend far(1);
+  ModelInputs inputs = log_->inputs;
+  for (FieldInput& field : inputs.fields) field.pooling = Pooling::sum;
+  ResidentFeeding feeding(far, inputs, options(100));
+  EXPECT_TRUE(feeding.ids.sample().weights.empty());
+  EXPECT_FALSE(feeding.ids.sample().rows.empty());
+  feeding.feed.start(0);
+  const BatchView* batch = feeding.feed.next();
+  ASSERT_NE(batch, nullptr);
+  EXPECT_TRUE(batch->sample.weights.empty() && batch->common.weights.empty());
 }
 
 TEST_F(BatchFeedTest, ThePlaceOfABatchDependsOnItsReplayKeyAlone) {

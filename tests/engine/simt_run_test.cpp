@@ -78,9 +78,9 @@ class SimtRun : public testing::Test {
     directory.write_setup(config, spec(config).schema, *log_->train->vocabulary());
     return directory;
   }
-  static Outcome train(const Config& config, const std::unique_ptr<Backend>& backend) {
+  static Outcome train(const Config& config, const std::unique_ptr<Backend>& backend, bool resident = false) {
     const RunDirectory directory = new_run(config);
-    TrainingRun run(*backend, config, spec(config), directory, log_->train, log_->test, {});
+    TrainingRun run(*backend, config, spec(config), directory, log_->train, log_->test, {}, resident);
     return {run.run(), directory.model_path()};
   }
 
@@ -125,6 +125,12 @@ TEST_F(SimtRun, GivesTheSameBytesUnderTwentySchedules) {
     ::simt::set_schedule(seed);
     ASSERT_TRUE(train(short_run, on_simt()).bytes() == first) << "schedule " << seed;
   }
+}
+
+TEST_F(SimtRun, ResidentIdsGiveTheSameBytesAsStreamedBatches) {
+  const std::string streamed = train(config(), on_simt()).bytes();
+  EXPECT_FALSE(streamed.empty());
+  EXPECT_TRUE(train(config(), on_simt(), true).bytes() == streamed);
 }
 
 TEST_F(SimtRun, AStepNeitherAllocatesNorSynchronisesOnceItsShapesAreKnown) {

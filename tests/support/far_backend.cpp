@@ -260,6 +260,11 @@ void FarBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to)
   CpuBackend::copy_matrix(from, to);
 }
 
+void FarBackend::gather_ids(const StoredIds& from, std::span<const std::uint32_t> places, const EmptyBags& bags) {
+  const FarMemory::Open open(far_);
+  CpuBackend::gather_ids(from, places, bags);
+}
+
 void FarBackend::pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) {
   note(bags, table, out);
   const FarMemory::Open open(far_);

@@ -85,6 +85,7 @@ class FarBackend final : public cpu::CpuBackend {
   void replay(const ReplayKey& key, void (*enqueue)(void*), void* context) override;
 
   void copy_matrix(MatrixView<const float> from, MatrixView<float> to) override;
+  void gather_ids(const StoredIds& from, std::span<const std::uint32_t> places, const EmptyBags& bags) override;
   void pool_embeddings(const Bags& bags, MatrixView<const float> table, MatrixView<float> out) override;
   void sort_ids(const Bags& sample, const Bags& common, SortedIds& sorted) override;
   void update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,
