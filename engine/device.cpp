@@ -48,8 +48,8 @@ std::optional<int> gpu_number(const std::string& device) {
 }  // namespace
 
 void check_device(const std::string& device, Precision precision) {
-  if (!gpu_number(device) && precision == Precision::bf16) {
-    throw usage_error("--precision: bf16 is not available on the CPU backend yet. Use fp32, or --device cuda.");
+  if (!gpu_number(device) && precision == Precision::bf16 && !cpu_multiplies_bf16()) {
+    throw usage_error("--precision: this CPU has no AVX512-BF16: fp32 is faster on it. Use fp32, or --device cuda.");
   }
 }
 
@@ -57,7 +57,7 @@ std::unique_ptr<Backend> make_backend(const std::string& device, int threads, Pr
                                       TowerKernels towers) {
   check_device(device, precision);
   const std::optional<int> gpu = gpu_number(device);
-  if (!gpu) return make_cpu_backend(threads);
+  if (!gpu) return make_cpu_backend(threads, precision);
   return make_gpu_backend({.device = *gpu, .precision = precision, .towers = towers});
 }
 

@@ -8,8 +8,8 @@
 
 namespace esmm {
 
-/// Throws Error (device) for a device that this build or machine lacks, or that lacks the precision; Error (usage) for
-/// a name that is none.
+/// Throws Error (device) for a device that this build or machine lacks; Error (usage) for a name that is none, and for
+/// bf16 on a CPU that does not multiply it.
 void check_device(const std::string& device, Precision precision);
 
 /// The backend for `--device`: a GPU for cuda and cuda:N, the CPU for cpu, and for auto the first GPU where there is

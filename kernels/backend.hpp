@@ -127,7 +127,11 @@ void replay(Backend& backend, const ReplayKey& key, Enqueue&& enqueue) {
       const_cast<void*>(static_cast<const void*>(&enqueue)));
 }
 
-/// The native CPU backend: `threads` workers (0 = one per core). Results do not depend on `threads`.
-[[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads);
+/// The native CPU backend: `threads` workers (0 = one per core). Results do not depend on `threads`. bf16 works
+/// everywhere, but is slower than fp32 where cpu_multiplies_bf16() is false.
+[[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads, Precision precision);
+[[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads);  // fp32
+/// Whether the processor has instructions that multiply bfloat16 (AVX512-BF16), and this build uses them.
+[[nodiscard]] bool cpu_multiplies_bf16();
 
 }  // namespace esmm

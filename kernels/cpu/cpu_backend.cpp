@@ -7,6 +7,7 @@
 #include <cstring>
 #include <new>
 
+#include "kernels/cpu/bf16_product.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm::cpu {
@@ -48,7 +49,7 @@ void CpuMemory::zero(void* to, std::size_t bytes) {
   std::memset(to, 0, bytes);
 }
 
-CpuBackend::CpuBackend(int threads) : pool_(threads) {}
+CpuBackend::CpuBackend(int threads, Precision precision) : pool_(threads), precision_(precision) {}
 CpuBackend::~CpuBackend() = default;
 
 void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {
@@ -80,7 +81,13 @@ void CpuBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to)
 }  // namespace esmm::cpu
 
 namespace esmm {
+std::unique_ptr<Backend> make_cpu_backend(int threads, Precision precision) {
+  return std::make_unique<cpu::CpuBackend>(threads, precision);
+}
 std::unique_ptr<Backend> make_cpu_backend(int threads) {
-  return std::make_unique<cpu::CpuBackend>(threads);
+  return make_cpu_backend(threads, Precision::fp32);
+}
+bool cpu_multiplies_bf16() {
+  return cpu::has_bf16_instructions();
 }
 }  // namespace esmm

@@ -19,7 +19,7 @@ class CpuMemory final : public Memory {
 /// The operations, each in the file of its name: gather.cpp, embedding.cpp, towers.cpp, loss.cpp, optimizer.cpp, metrics.cpp.
 class CpuBackend : public Backend {
  public:
-  explicit CpuBackend(int threads);
+  CpuBackend(int threads, Precision precision);
   ~CpuBackend() override;
 
   [[nodiscard]] std::string name() const override { return "cpu"; }
@@ -68,7 +68,9 @@ class CpuBackend : public Backend {
 
  private:
   ThreadPool pool_;
+  Precision precision_;
   CpuMemory memory_;
+  Buffer<float> tile_scratch_{memory_, 0};    // of towers in bfloat16
   Buffer<float> row_gradients_{memory_, 0};   // [threads, kBlockRows, D] of update_embeddings
   Buffer<float> partial_sums_{memory_, 0};    // [pieces of hot rows, D]
   Buffer<double> partial_norms_{memory_, 0};  // of squared_norm

@@ -5,45 +5,15 @@
 #include "kernels/cpu/activation.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/gemm.hpp"
-#include "kernels/error.hpp"
+#include "kernels/cpu/tower_pass.hpp"
+#include "kernels/cpu/towers_bf16.hpp"
 
-// Both passes run over fixed tiles of impressions, each through its whole chain of layers, so that its activations stay
-// in the second-level cache. Weight gradients run over fixed blocks of the gradient, each summed over all impressions
-// in order. Nothing depends on which thread runs a tile or a block.
+// The towers in fp32, and the choice between fp32 and bfloat16.
 namespace esmm::cpu {
 
 namespace {
 
-constexpr std::int64_t kTileRows = 64;
-constexpr std::int64_t kCommonTileRows = 16;  // common rows are few: smaller tiles, to occupy every thread
-constexpr std::int64_t kGradientBlock = 96;   // rows and columns of a block of a weight gradient (measured)
-constexpr std::int64_t kGradientDepth = 128;  // impressions per product: what a block reads stays in the cache
-constexpr std::int64_t kLine = 16;            // floats in a cache line
-
-std::int64_t pieces(std::int64_t size, std::int64_t piece) {
-  return (size + piece - 1) / piece;
-}
-
-template <class T>
-std::span<T> part(std::span<T> whole, std::int64_t begin, std::int64_t size) {
-  return whole.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(size));
-}
-
-struct Rows {
-  std::int64_t begin, count;
-};
-Rows tile_rows(std::int64_t tile, std::int64_t tile_size, std::int64_t rows) {
-  return {tile * tile_size, std::min(tile_size, rows - tile * tile_size)};
-}
-
-template <class T>
-MatrixView<T> slice(MatrixView<T> view, Rows rows) {
-  return {view.row(rows.begin), rows.count, view.cols, view.stride};
-}
-
-void fill_rows(MatrixView<float> out, std::span<const float> values) {
-  for (std::int64_t r = 0; r < out.rows; ++r) std::copy(values.begin(), values.end(), out.row(r));
-}
+constexpr std::int64_t kLine = 16;  // floats in a cache line
 
 void transpose(MatrixView<const float> from, MatrixView<float> to) {
   for (std::int64_t block = 0; block < from.cols; block += kLine) {  // whole cache lines of `to` at a time
@@ -53,78 +23,6 @@ void transpose(MatrixView<const float> from, MatrixView<float> to) {
     }
   }
 }
-
-/// The views that both passes share. Layers count from 0, the hidden layers, to hidden.size(), the logits; a layer's
-/// columns are tower 0's units, then tower 1's.
-class Pass {
- public:
-  Pass(const TowerShape& shape, const TowerViews<const float>& parameters, const TowerInputs& inputs,
-       const Dropout& dropout, TowerWorkspace& workspace)
-      : shape_(shape), parameters_(parameters), inputs_(inputs), dropout_(dropout), workspace_(workspace) {
-    const auto& begin = inputs.common_begin;
-    if (has_common() && (begin.front() != 0 || begin.back() != impressions())) {
-      throw internal_error("towers: common_begin covers [{}, {}) of {} impressions", begin.front(), begin.back(),
-                           impressions());
-    }
-  }
-
-  [[nodiscard]] bool has_common() const { return shape_.common_inputs > 0; }
-  [[nodiscard]] bool is_prelu() const { return shape_.activation == Activation::prelu; }
-  [[nodiscard]] std::int64_t impressions() const { return inputs_.sample.rows; }
-  [[nodiscard]] std::int64_t common_rows() const { return has_common() ? inputs_.common.rows : 0; }
-  [[nodiscard]] std::size_t hidden_layers() const { return shape_.hidden.size(); }
-  /// Units of one tower.
-  [[nodiscard]] std::int64_t width(std::size_t layer) const {
-    return layer == hidden_layers() ? 1 : shape_.hidden[layer];
-  }
-
-  template <class T>
-  [[nodiscard]] MatrixView<T> of_tower(MatrixView<T> layer, std::size_t tower) const {
-    return layer.columns(static_cast<std::int64_t>(tower) * (layer.cols / kTowers), layer.cols / kTowers);
-  }
-
-  [[nodiscard]] MatrixView<float> first_common() const {
-    return {workspace_.first_common.data(), common_rows(), kTowers * width(0)};
-  }
-  [[nodiscard]] MatrixView<float> a(std::size_t layer) const { return view(layer, workspace_.layers[layer].a); }
-  /// ReLU works in place: whether z was positive shows in a.
-  [[nodiscard]] MatrixView<float> z(std::size_t layer) const {
-    return is_prelu() ? view(layer, workspace_.layers[layer].z) : a(layer);
-  }
-  [[nodiscard]] MatrixView<float> dz(std::size_t layer) const { return view(layer, workspace_.layers[layer].dz); }
-
-  template <class T>
-  [[nodiscard]] std::span<T> bias(const TowerViews<T>& views, std::size_t layer, std::size_t tower) const {
-    return layer == 0 ? of_first(views.first_bias, tower) : views.deeper[tower][layer - 1].bias;
-  }
-  /// Empty for ReLU and for the logits.
-  template <class T>
-  [[nodiscard]] std::span<T> slope(const TowerViews<T>& views, std::size_t layer, std::size_t tower) const {
-    if (!is_prelu()) return {};
-    return layer == 0 ? of_first(views.first_slope, tower) : views.deeper[tower][layer - 1].slope;
-  }
-
-  [[nodiscard]] DropoutMask mask(std::size_t layer, std::size_t tower, Rows rows) const {
-    return {dropout_.active ? shape_.dropout : 0.0F, dropout_.seed, dropout_.step,
-            static_cast<std::uint32_t>(layer * kTowers + tower), rows.begin};
-  }
-
- protected:
-  const TowerShape& shape_;
-  const TowerViews<const float>& parameters_;
-  const TowerInputs& inputs_;
-  const Dropout& dropout_;
-  TowerWorkspace& workspace_;
-
- private:
-  [[nodiscard]] MatrixView<float> view(std::size_t layer, const Buffer<float>& buffer) const {
-    return {buffer.data(), impressions(), kTowers * width(layer)};
-  }
-  template <class T>
-  [[nodiscard]] std::span<T> of_first(std::span<T> both, std::size_t tower) const {
-    return part(both, static_cast<std::int64_t>(tower) * width(0), width(0));
-  }
-};
 
 class Forward : public Pass {
  public:
@@ -152,18 +50,6 @@ class Forward : public Pass {
   }
 
  private:
-  /// What the product with the sample inputs is added to: the bias and the common half of each impression's user.
-  void start_first_layer(Rows rows, MatrixView<float> out) const {
-    if (!has_common()) return fill_rows(out, parameters_.first_bias);
-    const auto& begin = inputs_.common_begin;
-    const auto next = std::upper_bound(begin.begin(), begin.end(), rows.begin);
-    auto user = static_cast<std::int64_t>(next - begin.begin()) - 1;
-    for (std::int64_t r = 0; r < rows.count; ++r) {
-      while (rows.begin + r >= begin[static_cast<std::size_t>(user) + 1]) ++user;
-      std::copy_n(first_common().row(user), out.cols, out.row(r));
-    }
-  }
-
   void activate(std::size_t layer, std::size_t tower, Rows rows) const {
     const auto out = of_tower(slice(a(layer), rows), tower);
     if (is_prelu()) {
@@ -176,12 +62,11 @@ class Forward : public Pass {
   }
 };
 
-class Backward : public Pass {
+class Backward : public BackwardPass {
  public:
   Backward(const Pass& pass, MatrixView<const float> dlogits, const TowerViews<float>& gradients)
-      : Pass(pass), dlogits_(dlogits), gradients_(gradients) {
+      : BackwardPass(pass, dlogits, gradients) {
     workspace_.transposed.resize(transposed_size());
-    workspace_.partial.resize(pieces(impressions(), kTileRows) * partial_width());
   }
 
   /// dgrad multiplies by transposed weights, which the tile kernels need as a copy. Task t of the first layer's halves
@@ -204,25 +89,19 @@ class Backward : public Pass {
 
   /// dz of every hidden layer, the tile's part of the bias and slope gradients, and dsample.
   void tile(std::int64_t index, Rows rows, MatrixView<float> dsample) const {
-    std::span<float> partial = part(workspace_.partial.span(), index * partial_width(), partial_width());
-    std::fill(partial.begin(), partial.end(), 0.0F);
-    const auto take = [&](std::int64_t size) {  // in the order of for_each_vector_gradient
-      const auto taken = part(partial, 0, size);
-      partial = partial.subspan(taken.size());
-      return taken;
-    };
-    add_column_sums(slice(dlogits_, rows), take(kTowers));
+    Partials partial = partials(index);
+    add_column_sums(slice(dlogits_, rows), partial.take(kTowers));
     for (std::size_t layer = hidden_layers(); layer-- > 0;) {
       for (std::size_t tower = 0; tower < kTowers; ++tower) {
         const auto d = of_tower(slice(dz(layer), rows), tower);
         gemm(of_tower(slice(dz_or_dlogits(layer + 1), rows), tower), transposed_deeper(layer + 1, tower), d,
              Gemm::overwrite);
         const DropoutMask dropped = mask(layer, tower, rows);
-        const auto dbias = take(width(layer));
+        const auto dbias = partial.take(width(layer));
         if (is_prelu()) {
           if (dropped.rate > 0.0F) apply_dropout(dropped, d);
           prelu_backward(of_tower(slice(z(layer), rows), tower), slope(parameters_, layer, tower), d, dbias,
-                         take(width(layer)));
+                         partial.take(width(layer)));
         } else {
           relu_backward(of_tower(slice(a(layer), rows), tower), dropped.scale(), d, dbias);
         }
@@ -230,18 +109,6 @@ class Backward : public Pass {
     }
     gemm(slice(MatrixView<const float>(dz(0)), rows), transposed_sample().columns(0, dsample.cols),
          slice(dsample, rows), Gemm::overwrite);
-  }
-
-  /// Adds the tiles' parts of the bias and slope gradients in order.
-  void reduce_partials() const {
-    const MatrixView<const float> parts(workspace_.partial.data(), pieces(impressions(), kTileRows), partial_width());
-    std::int64_t offset = 0;
-    for_each_vector_gradient([&](std::span<float> out) {
-      const auto size = static_cast<std::int64_t>(out.size());
-      std::fill(out.begin(), out.end(), 0.0F);
-      add_column_sums(parts.columns(offset, size), out);
-      offset += size;
-    });
   }
 
   /// The common half of the first layer receives the sum over each user's impressions.
@@ -280,22 +147,6 @@ class Backward : public Pass {
  private:
   [[nodiscard]] MatrixView<const float> dz_or_dlogits(std::size_t layer) const {
     return layer == hidden_layers() ? dlogits_ : dz(layer);
-  }
-
-  // ---- bias and slope gradients: one partial row per tile, from the logits down to the first layer ----
-  template <class Function>
-  void for_each_vector_gradient(Function&& function) const {
-    for (std::size_t layer = hidden_layers() + 1; layer-- > 0;) {
-      for (std::size_t tower = 0; tower < kTowers; ++tower) {
-        function(bias(gradients_, layer, tower));
-        if (const auto slopes = slope(gradients_, layer, tower); !slopes.empty()) function(slopes);
-      }
-    }
-  }
-  [[nodiscard]] std::int64_t partial_width() const {
-    std::size_t size = 0;
-    for_each_vector_gradient([&](std::span<float> out) { size += out.size(); });
-    return static_cast<std::int64_t>(size);
   }
 
   // ---- transposed weights: [first_common, first_sample, deeper...], rows padded to whole cache lines ----
@@ -338,9 +189,6 @@ class Backward : public Pass {
   [[nodiscard]] static std::int64_t blocks_of(MatrixView<float> gradient) {
     return pieces(gradient.rows, kGradientBlock) * pieces(gradient.cols, kGradientBlock);
   }
-
-  MatrixView<const float> dlogits_;
-  const TowerViews<float>& gradients_;
 };
 
 }  // namespace
@@ -348,6 +196,10 @@ class Backward : public Pass {
 void CpuBackend::towers_forward(const TowerShape& shape, const TowerViews<const float>& parameters,
                                 const TowerInputs& inputs, const Dropout& dropout, TowerWorkspace& workspace,
                                 MatrixView<float> logits) {
+  workspace.bf16 = precision_ == Precision::bf16;
+  if (workspace.bf16) {
+    return towers_forward_bf16(pool_, tile_scratch_, Pass(shape, parameters, inputs, dropout, workspace), logits);
+  }
   const Forward pass(shape, parameters, inputs, dropout, workspace);
   pool_.for_each_chunk(pieces(pass.common_rows(), kCommonTileRows), [&](std::int64_t tile, int) {
     pass.common_tile(tile_rows(tile, kCommonTileRows, pass.common_rows()));
@@ -361,7 +213,11 @@ void CpuBackend::towers_backward(const TowerShape& shape, const TowerViews<const
                                  const TowerInputs& inputs, const Dropout& dropout, MatrixView<const float> dlogits,
                                  TowerWorkspace& workspace, const TowerViews<float>& gradients,
                                  MatrixView<float> dcommon, MatrixView<float> dsample) {
-  const Backward pass(Pass(shape, parameters, inputs, dropout, workspace), dlogits, gradients);
+  const Pass shared(shape, parameters, inputs, dropout, workspace);
+  if (workspace.bf16) {
+    return towers_backward_bf16(pool_, tile_scratch_, shared, dlogits, gradients, dcommon, dsample);
+  }
+  const Backward pass(shared, dlogits, gradients);
   pool_.for_each_chunk(pass.transpose_tasks(), [&](std::int64_t task, int) { pass.transpose_task(task); });
   pool_.for_each_chunk(pieces(pass.impressions(), kTileRows), [&](std::int64_t tile, int) {
     pass.tile(tile, tile_rows(tile, kTileRows, pass.impressions()), dsample);

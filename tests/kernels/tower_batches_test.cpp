@@ -30,13 +30,15 @@ INSTANTIATE_TEST_SUITE_P(Backends, TowerBatches, testing::ValuesIn(tower_backend
 
 TEST(TowersThreads, TheNumberOfThreadsDoesNotChangeOneBit) {
   const TowerNet net({21, 19, {65, 33}, Activation::prelu, 0.2F}, {100, 0, 7, 300, 129}, 3);
-  const auto one = run(*make_cpu_backend(1), net, {true, 5, 6});
-  for (const int threads : {2, 3, 7}) {
-    const auto many = run(*make_cpu_backend(threads), net, {true, 5, 6});
-    EXPECT_EQ(one.logits, many.logits);
-    EXPECT_EQ(one.gradients, many.gradients);
-    EXPECT_EQ(one.dcommon, many.dcommon);
-    EXPECT_EQ(one.dsample, many.dsample);
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    const auto one = run(*make_cpu_backend(1, precision), net, {true, 5, 6});
+    for (const int threads : {2, 3, 7}) {
+      const auto many = run(*make_cpu_backend(threads, precision), net, {true, 5, 6});
+      EXPECT_EQ(one.logits, many.logits);
+      EXPECT_EQ(one.gradients, many.gradients);
+      EXPECT_EQ(one.dcommon, many.dcommon);
+      EXPECT_EQ(one.dsample, many.dsample);
+    }
   }
 }
 

@@ -30,6 +30,7 @@ std::vector<BackendCase> backends() {
 
 std::vector<BackendCase> tower_backends() {
   std::vector<BackendCase> cases = backends();
+  cases.push_back({"cpu_bf16", [] { return make_cpu_backend(2, Precision::bf16); }});
   cases.push_back({"simt_chain_bf16", simt_backend(Precision::bf16, TowerKernels::chain)});
   cases.push_back({"simt_fused", simt_backend(Precision::fp32, TowerKernels::fused)});
   cases.push_back({"simt_fused_bf16", simt_backend(Precision::bf16, TowerKernels::fused)});
