@@ -46,7 +46,8 @@ Metadata describe(const TrainingState& s) {
                     {"epoch", std::to_string(s.epoch)},
                     {"batch", std::to_string(s.batch)},
                     {"window_ctr", exact(s.window_losses.ctr)},
-                    {"window_ctcvr", exact(s.window_losses.ctcvr)},
+                    {"window_conversion", exact(s.window_losses.conversion)},
+                    {"window_auxiliary", exact(s.window_losses.auxiliary)},
                     {"window_steps", std::to_string(s.window_steps)},
                     {"evaluations_without_improvement", std::to_string(s.evaluations_without_improvement)},
                     {"stopped_early", s.stopped_early ? "1" : "0"},
@@ -63,7 +64,8 @@ TrainingState parse(const Metadata& metadata, const std::string& path) {
   s.epoch = number<std::int64_t>(metadata, "epoch", path);
   s.batch = number<std::int64_t>(metadata, "batch", path);
   s.window_losses.ctr = exact_number(metadata, "window_ctr", path);
-  s.window_losses.ctcvr = exact_number(metadata, "window_ctcvr", path);
+  s.window_losses.conversion = exact_number(metadata, "window_conversion", path);
+  s.window_losses.auxiliary = exact_number(metadata, "window_auxiliary", path);
   s.window_steps = number<std::int64_t>(metadata, "window_steps", path);
   s.evaluations_without_improvement = number<std::int64_t>(metadata, "evaluations_without_improvement", path);
   s.stopped_early = number<int>(metadata, "stopped_early", path) != 0;

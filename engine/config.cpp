@@ -71,6 +71,18 @@ void validate_model(const Config& c) {
   if (c.ctr_weight == 0 && c.ctcvr_weight == 0) {
     throw usage_error("--ctr-weight and --ctcvr-weight are both 0: nothing would be learnt. Raise one of them.");
   }
+  require_at_least("aman-rate", c.aman_rate, 0.0F);
+  require_at_most("aman-rate", c.aman_rate, 1.0F);
+  require_at_least("oversampling-rate", c.oversampling_rate, 1.0F);
+  require_positive("unbias-floor", c.unbias_floor);
+  require_at_most("unbias-floor", c.unbias_floor, 1.0F);
+  require_at_least("aux-weight", c.aux_weight, 0.0F);
+  if (!method(c.model).shared_tables && c.optimizer == OptimizerKind::rowwise_adagrad) {
+    throw usage_error(
+        "--optimizer: rowwise_adagrad would join the two towers of --model {}, whose tables are not shared. Choose "
+        "adagrad.",
+        name_of(c.model));
+  }
   for (const auto& [name, field] : c.fields) {
     if (field.clip && !(*field.clip > 0))
       throw usage_error("[fields.\"{}\"] clip: {} is not above 0.", name, *field.clip);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/methods.hpp"
 #include "io/loader.hpp"
 #include "io/pack.hpp"
 #include "kernels/cuda/options.hpp"
@@ -13,7 +14,6 @@
 
 namespace esmm {
 
-enum class ModelKind { esmm };
 enum class Preset { none, released, paper };  // released: the authors' published code; paper: arXiv:1804.07931 §3
 enum class Schedule { constant, cosine, step };
 enum class Initialiser { truncated_normal, normal, uniform };  // of the embedding tables
@@ -54,7 +54,9 @@ struct Config {
   float value_clip = 10.0F;  // for value_transform = clipped
   Initialiser embedding_init = Initialiser::truncated_normal;
   float embedding_stddev = 1e-3F;
-  float ctr_weight = 1.0F, ctcvr_weight = 1.0F;
+  float ctr_weight = 1.0F, ctcvr_weight = 1.0F;  // of the first and the second head's loss
+  float aman_rate = 0.1F, oversampling_rate = 5.0F, unbias_floor = 0.02F, aux_weight = 1.0F;
+  Unbias unbias = Unbias::rejection;
   std::map<std::string, FieldConfig> fields;  // TOML only: [fields."109_14"] pooling = "mean"
 
   // Training

@@ -30,7 +30,7 @@ const std::vector<Option>& table() {
       {"shuffle", kData, "", "what stays together when an epoch is shuffled", &Config::shuffle},
       {"window_mb", kData, "MB", "decoded data that is shuffled together", &Config::window_mb},
 
-      {"model", kModel, "", "method to train", &Config::model},
+      {"model", kModel, "", "method to train; docs/maths.md defines them", &Config::model},
       {"preset", kModel, "", "start from the authors' released code, or from the paper", &Config::preset},
       {"dim", kModel, "N", "width of an embedding", &Config::dim},
       {"hidden", kModel, "N,N,...", "widths of each tower's hidden layers", &Config::hidden},
@@ -43,7 +43,15 @@ const std::vector<Option>& table() {
       {"embedding_init", kModel, "", "first values of the embedding tables", &Config::embedding_init},
       {"embedding_stddev", kModel, "X", "standard deviation of those values", &Config::embedding_stddev},
       {"ctr_weight", kModel, "X", "weight of the click loss", &Config::ctr_weight},
-      {"ctcvr_weight", kModel, "X", "weight of the click-and-conversion loss", &Config::ctcvr_weight},
+      {"ctcvr_weight", kModel, "X", "weight of the second head's loss (CTCVR; CVR where the method trains on clicks)",
+       &Config::ctcvr_weight},
+      {"aman_rate", kModel, "P", "aman: share of impressions without a click that are taken as negatives",
+       &Config::aman_rate},
+      {"oversampling_rate", kModel, "X", "oversampling: how often a conversion counts", &Config::oversampling_rate},
+      {"unbias", kModel, "", "unbias: keep clicks with probability min(1, floor / pCTR), or weigh them with it",
+       &Config::unbias},
+      {"unbias_floor", kModel, "P", "unbias: the pCTR up to which every click counts fully", &Config::unbias_floor},
+      {"aux_weight", kModel, "X", "esmm_aux: weight of its loss of pCVR over clicks", &Config::aux_weight},
 
       {"epochs", kTraining, "N", "passes over the data", &Config::epochs},
       {"batch_size", kTraining, "N", "impressions per step", &Config::batch_size},
@@ -119,7 +127,15 @@ Choices choices(Shuffle) {
   return names;
 }
 Choices choices(ModelKind) {
-  static constexpr std::array<std::string_view, 1> names{"esmm"};
+  static const std::vector<std::string_view> names = [] {
+    std::vector<std::string_view> list;
+    for (const Method& method : methods()) list.push_back(method.name);
+    return list;
+  }();
+  return names;
+}
+Choices choices(Unbias) {
+  static constexpr std::array<std::string_view, 2> names{"rejection", "weights"};
   return names;
 }
 Choices choices(Preset) {

@@ -18,8 +18,8 @@ using ConfigMember =
     std::variant<std::string Config::*, bool Config::*, int Config::*, std::uint32_t Config::*, std::uint64_t Config::*,
                  std::int64_t Config::*, float Config::*, std::optional<float> Config::*,
                  std::vector<std::int64_t> Config::*, Encoding Config::*, OnBadRow Config::*, OnContradiction Config::*,
-                 Shuffle Config::*, ModelKind Config::*, Preset Config::*, Activation Config::*, Pooling Config::*,
-                 ValueTransform Config::*, Initialiser Config::*, OptimizerKind Config::*,
+                 Shuffle Config::*, ModelKind Config::*, Unbias Config::*, Preset Config::*, Activation Config::*,
+                 Pooling Config::*, ValueTransform Config::*, Initialiser Config::*, OptimizerKind Config::*,
                  std::optional<OptimizerKind> Config::*, Schedule Config::*, Precision Config::*,
                  TowerKernels Config::*, Resident Config::*>;
 
@@ -43,6 +43,7 @@ using Choices = std::span<const std::string_view>;
 [[nodiscard]] Choices choices(OnContradiction);
 [[nodiscard]] Choices choices(Shuffle);
 [[nodiscard]] Choices choices(ModelKind);
+[[nodiscard]] Choices choices(Unbias);
 [[nodiscard]] Choices choices(Preset);
 [[nodiscard]] Choices choices(Activation);
 [[nodiscard]] Choices choices(Pooling);

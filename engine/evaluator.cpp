@@ -70,7 +70,8 @@ Metrics evaluate(Backend& backend, const Model& model, std::shared_ptr<const Pac
                  const ScoringOptions& options, const ScoreSink& sink) {
   const NvtxRange range("evaluation");
   if (!dataset->labelled()) throw data_error("{}: has no labels, so there is nothing to evaluate.", dataset->path());
-  MetricsCollector collector(backend, static_cast<std::int64_t>(dataset->statistics().impressions));
+  MetricsCollector collector(backend, static_cast<std::int64_t>(dataset->statistics().impressions),
+                             model.spec().method.read_out);
   HostLogits on_host(backend, sink);
   for_each_batch(backend, model, std::move(dataset), options,
                  [&](const HostBatch& host, const BatchView& batch, MatrixView<const float> logits) {

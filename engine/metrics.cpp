@@ -26,8 +26,9 @@ std::optional<bool> larger_is_better(const std::string& name) {
   return std::nullopt;
 }
 
-MetricsCollector::MetricsCollector(Backend& backend, std::int64_t capacity)
+MetricsCollector::MetricsCollector(Backend& backend, std::int64_t capacity, ReadOut read_out)
     : backend_(&backend),
+      read_out_(read_out),
       logits_(backend.memory(), capacity * kTowers),
       click_(backend.memory(), capacity),
       conversion_(backend.memory(), capacity) {}
@@ -88,7 +89,7 @@ std::optional<double> calibration(const TaskMetrics& task) {
 
 Metrics MetricsCollector::result() const {
   const auto rows = static_cast<std::size_t>(size_);
-  const std::array<TaskMetrics, 3> tasks = task_metrics(*backend_, {logits_.data(), size_, kTowers},
+  const std::array<TaskMetrics, 3> tasks = task_metrics(*backend_, {logits_.data(), size_, kTowers}, read_out_,
                                                         click_.span().first(rows), conversion_.span().first(rows));
   Metrics metrics;
   metrics.impressions = tasks[0].count;

@@ -29,8 +29,8 @@ struct Metrics {
 /// never an average over batches.
 class MetricsCollector {
  public:
-  /// With room for `capacity` impressions.
-  MetricsCollector(Backend& backend, std::int64_t capacity);
+  /// With room for `capacity` impressions, whose second logit means what `read_out` says.
+  MetricsCollector(Backend& backend, std::int64_t capacity, ReadOut read_out = ReadOut::factor);
   /// Enqueues copies of the logits [n, 2] and the labels of a batch's n impressions (more rows are padding), all in the
   /// backend's memory. Throws Error (internal) when there is no room left.
   void add(MatrixView<const float> logits, const BatchView& batch);
@@ -48,6 +48,7 @@ class MetricsCollector {
 
  private:
   Backend* backend_;
+  ReadOut read_out_;
   Buffer<float> logits_;                     // [capacity, 2]
   Buffer<std::uint8_t> click_, conversion_;  // [capacity]
   std::int64_t size_ = 0;

@@ -1,6 +1,7 @@
 #include "engine/model.hpp"
 
 #include "kernels/copy.hpp"
+#include "kernels/separate_towers.hpp"
 
 namespace esmm {
 
@@ -60,9 +61,14 @@ void Model::forward(Backend& backend, const BatchView& batch, const Dropout& dro
 
 void Model::backward(Backend& backend, const BatchView& batch, const Dropout& dropout, Activations& activations,
                      Gradients& gradients) const {
-  towers_backward(backend, parameters_->spec().towers, parameters_->towers().const_views(),
-                  tower_inputs(batch, activations), dropout, gradients.logits(), activations.towers(),
-                  gradients.towers().views(), gradients.pooled_common(), gradients.pooled_sample());
+  const ModelSpec& spec = parameters_->spec();
+  towers_backward(backend, spec.towers, parameters_->towers().const_views(), tower_inputs(batch, activations), dropout,
+                  gradients.logits(), activations.towers(), gradients.towers().views(), gradients.pooled_common(),
+                  gradients.pooled_sample());
+  if (spec.method.shared_tables) return;
+  const TowerViews<float>& views = gradients.towers().views();
+  separate_towers(backend, views.first_common, spec.common_inputs(), spec.tower_dim());
+  separate_towers(backend, views.first_sample, spec.pooled_sample_columns(), spec.tower_dim());
 }
 
 }  // namespace esmm

@@ -66,7 +66,8 @@ ModelSpec make_model_spec(const Config& config, const Schema& schema, const Voca
                           std::vector<DenseInput> dense) {
   ModelSpec spec;
   spec.schema = schema;
-  spec.dim = config.dim;
+  spec.method = method(config.model);
+  spec.dim = config.dim * (spec.method.shared_tables ? 1 : kTowers);
   spec.tables = lay_out_tables(schema, vocabulary);
   for (const auto& [name, unused] : config.fields) {
     if (schema.find(name) < 0) {

@@ -23,11 +23,14 @@ struct TableSpec {
 struct ModelSpec {
   Schema schema;
   std::vector<TableSpec> tables;  // in the arena's order
-  std::int64_t dim = 0;           // D
+  std::int64_t dim = 0;           // D, values of an arena row: with unshared tables those of one tower after the other
+  Method method = esmm::method(ModelKind::esmm);
   TowerShape towers;
   ModelInputs inputs;
 
   [[nodiscard]] std::int64_t arena_rows() const;  // V
+  /// Values of a row that one tower reads.
+  [[nodiscard]] std::int64_t tower_dim() const { return method.shared_tables ? dim : dim / kTowers; }
   [[nodiscard]] std::int64_t common_inputs() const { return towers.common_inputs; }
   [[nodiscard]] std::int64_t sample_inputs() const { return towers.sample_inputs; }
   /// Columns of the pooled sample inputs that come from embeddings; dense features follow them.

@@ -5,6 +5,7 @@
 
 #include "kernels/error.hpp"
 #include "kernels/random.hpp"
+#include "kernels/separate_towers.hpp"
 
 namespace esmm {
 
@@ -121,7 +122,9 @@ Parameters::Parameters(Memory& memory, const ModelSpec& spec)
       towers_(memory, spec.towers) {}
 
 std::int64_t Parameters::count() const {
-  return rows_ * dim_ + static_cast<std::int64_t>(towers_.flat().size());
+  const std::int64_t pooled = spec_.common_inputs() + spec_.pooled_sample_columns();
+  const std::int64_t unread = spec_.method.shared_tables ? 0 : pooled * spec_.towers.hidden.front();
+  return rows_ * dim_ + static_cast<std::int64_t>(towers_.flat().size()) - unread;
 }
 
 namespace {
@@ -136,11 +139,6 @@ float draw(Initialiser kind, std::uint64_t seed, std::uint64_t place) {
       return (2.0F * uniform(seed, place) - 1.0F) * std::sqrt(3.0F);  // variance 1
   }
   return 0.0F;
-}
-
-// Streams of random numbers that one seed gives; dropout uses the seed itself.
-std::uint64_t stream(std::uint64_t seed, std::uint64_t number) {
-  return seed ^ (number << 56);
 }
 
 }  // namespace
@@ -162,7 +160,7 @@ void Parameters::initialise_tables(const Config& config, ThreadPool& pool) {
         for (std::int64_t c = 0; c < dim_; ++c) {
           const auto place = static_cast<std::uint64_t>((first + r) * dim_ + c);
           block[static_cast<std::size_t>(r * stride_ + c)] =
-              config.embedding_stddev * draw(config.embedding_init, stream(config.seed, 1), place);
+              config.embedding_stddev * draw(config.embedding_init, random_stream(config.seed, 1), place);
         }
       }
     });
@@ -174,17 +172,24 @@ void Parameters::initialise_tables(const Config& config, ThreadPool& pool) {
 void Parameters::initialise_towers(const Config& config) {
   const std::span<float> flat = towers_.flat();
   std::vector<float> values(flat.size());
-  const std::int64_t inputs = spec_.common_inputs() + spec_.sample_inputs();
+  const std::int64_t pooled = spec_.common_inputs() + spec_.pooled_sample_columns();
+  const std::int64_t dense = spec_.sample_inputs() - spec_.pooled_sample_columns();
+  const std::int64_t inputs = pooled / spec_.dim * spec_.tower_dim() + dense;  // that one tower reads
   std::uint64_t place = 0;
   for (const TowerParameters::Part& part : towers_.parts()) {
-    const bool first = part.name.ends_with("_common") || part.name.ends_with("_sample");
+    const bool common = part.name.ends_with("_common"), first = common || part.name.ends_with("_sample");
+    const std::int64_t embedded = common ? spec_.common_inputs() : first ? spec_.pooled_sample_columns() : 0;
+    const std::int64_t tower = part.name.starts_with(kTowerNames[0]) ? 0 : 1;
     const float stddev = std::sqrt(2.0F / static_cast<float>(first ? inputs : part.values.rows));
     const float constant = part.name.ends_with(".slope") ? kInitialSlope : 0.0F;
     const MatrixView<float> on_host(values.data() + (part.values.data - flat.data()), part.values.rows,
                                     part.values.cols, part.values.stride);
     for (std::int64_t r = 0; r < on_host.rows; ++r) {
       for (std::int64_t c = 0; c < on_host.cols; ++c) {
-        on_host(r, c) = part.is_vector ? constant : stddev * truncated_normal(stream(config.seed, 2), place++);
+        const bool read = spec_.method.shared_tables || !first || tower_reads(tower, r, embedded, spec_.tower_dim());
+        on_host(r, c) = part.is_vector ? constant
+                        : !read        ? 0.0F
+                                       : stddev * truncated_normal(random_stream(config.seed, 2), place++);
       }
     }
   }
@@ -195,7 +200,17 @@ std::vector<StridedTensor> Parameters::tensors() const {
   std::vector<StridedTensor> tensors;
   for (const TableSpec& table : spec_.tables) {
     const float* first = tables_.data() + std::int64_t{table.first_row} * stride_;
-    tensors.push_back({"embedding." + table.name, first, table.rows, dim_, stride_, {table.rows, dim_}, memory_});
+    const std::int64_t dim = spec_.tower_dim();
+    for (std::int64_t part = 0; part < dim_ / dim; ++part) {
+      const std::string owner = spec_.method.shared_tables ? "" : std::string(kTowerNames[part]) + ".";
+      tensors.push_back({"embedding." + owner + table.name,
+                         first + part * dim,
+                         table.rows,
+                         dim,
+                         stride_,
+                         {table.rows, dim},
+                         memory_});
+    }
   }
   for (const TowerParameters::Part& part : towers_.parts()) {
     const auto& v = part.values;

@@ -56,7 +56,9 @@ class Parameters {
   [[nodiscard]] const ModelSpec& spec() const { return spec_; }
   [[nodiscard]] std::int64_t count() const;
 
-  /// What `model.safetensors` holds: "embedding.<table>" [rows, D] and the towers' parts, as views.
+  /// What `model.safetensors` holds: "embedding.<table>" [rows, D], or "embedding.ctr.<table>" and
+  /// "embedding.cvr.<table>" where tables are not shared, and the towers' parts, as views. With unshared tables a first
+  /// layer has the rows of the other tower's tables as well, all 0.
   [[nodiscard]] std::vector<StridedTensor> tensors() const;
   /// Reads all of them back. Throws Error (data) when one is missing or has another shape.
   void load(const SafetensorsFile& file);

@@ -64,6 +64,19 @@ std::vector<std::string> metric_warnings(const std::string& split, const Metrics
                                    name, split, metrics.impressions, metrics.clicks, metrics.conversions,
                                    name.ends_with("_auc") ? "one class is missing" : "there is no positive"));
   }
+  constexpr std::int64_t kFew = 10;  // with fewer the standard error of an AUC is above 0.09
+  if (metrics.conversions > 0 && metrics.conversions < kFew) {
+    warnings.push_back(fmt::format("the cvr and ctcvr metrics of {} rest on {} conversions: they say little.", split,
+                                   metrics.conversions));
+  }
+  constexpr double kCollapsed = 0.05;  // of the conversions that there were
+  const std::optional<double> calibration = metrics.value("cvr_calibration");
+  if (calibration && *calibration < kCollapsed && metrics.conversions >= kFew) {
+    warnings.push_back(fmt::format(
+        "pCVR of {} has collapsed: over the clicked impressions it sums to {:.3g} of the conversions. Lower --lr, or "
+        "raise --ctcvr-weight.",
+        split, *calibration));
+  }
   return warnings;
 }
 

@@ -14,7 +14,8 @@ namespace esmm {
 /// A table with one column per split: AUC, logloss and calibration of each target, each named with its space.
 [[nodiscard]] std::string metrics_table(const std::vector<std::pair<std::string, Metrics>>& splits);
 
-/// One warning per metric that is undefined, saying why.
+/// One warning per metric that is undefined, saying why; one where fewer than ten conversions are measured on, and one
+/// where pCVR has collapsed: its sum over clicks is below a twentieth of the conversions.
 [[nodiscard]] std::vector<std::string> metric_warnings(const std::string& split, const Metrics& metrics);
 
 }  // namespace esmm

@@ -9,7 +9,7 @@ namespace esmm {
 Trainer::Trainer(Backend& backend, const Config& config, Parameters& parameters, std::int64_t total_steps)
     : backend_(backend),
       model_(parameters),
-      objective_{config.ctr_weight, config.ctcvr_weight},
+      objective_(esmm::objective(config)),
       dropout_rate_(config.dropout),
       reads_norm_back_(config.clip_norm > 0),
       seed_(config.seed),
@@ -33,7 +33,7 @@ void Trainer::step(const BatchView& batch) {
   const auto operations = [&] {
     optimizer_.sort(backend_, batch);                          // ids only: a device sorts beside the forward pass
     model_.forward(backend_, batch, dropout(), activations_);  // pooled embeddings → towers → two logits per impression
-    two_task_loss(backend_, objective_, activations_.logits(), batch.click, batch.conversion, batch.impressions,
+    two_task_loss(backend_, step_objective(), activations_.logits(), batch.click, batch.conversion, batch.impressions,
                   loss_.data(), gradients_.logits());                       // ESMM: pCTR, and the product pCTR × pCVR
     model_.backward(backend_, batch, dropout(), activations_, gradients_);  // towers → pooled embeddings
     optimizer_.apply(backend_, batch, step_, gradients_, model_.parameters());
@@ -56,6 +56,12 @@ std::span<const TaskLosses> Trainer::take_losses() {
   losses_.copy_to_host(taken);
   pending_losses_ = 0;
   return taken;
+}
+
+Objective Trainer::step_objective() const {
+  Objective objective = objective_;
+  objective.step = static_cast<std::uint64_t>(step_);
+  return objective;
 }
 
 Dropout Trainer::dropout() const {

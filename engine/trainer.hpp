@@ -18,12 +18,13 @@ class Trainer {
 
   /// Makes room for the largest batch, so that no step has to: what Backend::replay has recorded must not move.
   void reserve(std::int64_t rows, std::int64_t common_rows);
-  /// One step of ESMM on one batch: forward, the two-task loss over all impressions, backward, update. Only enqueues
+  /// One step on one batch: forward, the two-task loss over all impressions, backward, update. Only enqueues
   /// (unless gradients are clipped); allocates nothing once the largest batch has been seen. Bitwise deterministic.
   /// Throws Error (internal) when kMostPendingLosses losses have not been taken.
   void step(const BatchView& batch);
 
   [[nodiscard]] const Model& model() const { return model_; }
+  [[nodiscard]] const Objective& objective() const { return objective_; }
   [[nodiscard]] std::int64_t steps() const { return step_; }
   /// Of every step since they were last taken, in order; valid until the following call. Synchronises.
   [[nodiscard]] std::span<const TaskLosses> take_losses();
@@ -36,6 +37,7 @@ class Trainer {
 
  private:
   void keep_loss();
+  [[nodiscard]] Objective step_objective() const;
   [[nodiscard]] Dropout dropout() const;
 
   Backend& backend_;

@@ -72,7 +72,7 @@ TrainingRun::TrainingRun(Backend& backend, const Config& config, const ModelSpec
       total_steps_(config.epochs * loader_.batches_per_epoch()),
       parameters_(backend.memory(), spec),
       trainer_(backend, config, parameters_, total_steps_),
-      progressive_(backend, impressions()) {
+      progressive_(backend, impressions(), spec.method.read_out) {
   parameters_.initialise(config, pool_);
   if (!backend.memory_is_host()) trainer_.reserve(loader_.batch_size(), loader_.batch_size());
   state_.dataset = identity(*train_data_);
@@ -172,31 +172,35 @@ void TrainingRun::take_losses() {
   std::int64_t step = trainer_.steps() - trainer_.pending_losses();
   for (const TaskLosses& losses : trainer_.take_losses()) {
     ++step;
-    last_loss_ = losses.total({config_.ctr_weight, config_.ctcvr_weight});
+    last_loss_ = losses.total(trainer_.objective());
     if (!std::isfinite(last_loss_)) throw divergence(fmt::format("the loss is {}", last_loss_), step);
     state_.window_losses.ctr += losses.ctr;
-    state_.window_losses.ctcvr += losses.ctcvr;
+    state_.window_losses.conversion += losses.conversion;
+    state_.window_losses.auxiliary += losses.auxiliary;
     ++state_.window_steps;
   }
 }
 
 void TrainingRun::log() {
   const double steps = static_cast<double>(state_.window_steps);
-  const TaskLosses mean{state_.window_losses.ctr / steps, state_.window_losses.ctcvr / steps};
-  const double loss = mean.total({config_.ctr_weight, config_.ctcvr_weight});
+  const TaskLosses mean{state_.window_losses.ctr / steps, state_.window_losses.conversion / steps,
+                        state_.window_losses.auxiliary / steps};
+  const double loss = mean.total(trainer_.objective());
+  const Method& method = parameters_.spec().method;
+  std::vector<std::pair<std::string, double>> tasks{{"ctr", mean.ctr},
+                                                    {std::string(method.second_task), mean.conversion}};
+  if (method.auxiliary != nullptr) tasks.emplace_back("cvr", mean.auxiliary);
   const double epoch = static_cast<double>(state_.epoch) +
                        static_cast<double>(state_.batch) / static_cast<double>(loader_.batches_per_epoch());
-  directory_.append_metrics(nlohmann::ordered_json{{"step", state_.step},
-                                                   {"epoch", epoch},
-                                                   {"loss", loss},
-                                                   {"ctr_loss", mean.ctr},
-                                                   {"ctcvr_loss", mean.ctcvr},
-                                                   {"learning_rate", shortest(trainer_.learning_rate())}}
-                                .dump());
-  if (observer_.on_log) {
-    observer_.on_log(fmt::format("step {}/{}  epoch {:.2f}  loss {:.5f}  ctr {:.5f}  ctcvr {:.5f}", state_.step,
-                                 total_steps_, epoch, loss, mean.ctr, mean.ctcvr));
+  nlohmann::ordered_json line{{"step", state_.step}, {"epoch", epoch}, {"loss", loss}};
+  std::string text = fmt::format("step {}/{}  epoch {:.2f}  loss {:.5f}", state_.step, total_steps_, epoch, loss);
+  for (const auto& [task, value] : tasks) {
+    line[task + "_loss"] = value;
+    text += fmt::format("  {} {:.5f}", task, value);
   }
+  line["learning_rate"] = shortest(trainer_.learning_rate());
+  directory_.append_metrics(line.dump());
+  if (observer_.on_log) observer_.on_log(text);
   state_.window_losses = {};
   state_.window_steps = 0;
 }

@@ -16,6 +16,7 @@
 #include "kernels/loss.hpp"
 #include "kernels/metrics.hpp"
 #include "kernels/optimizer.hpp"
+#include "kernels/read_out.hpp"
 #include "kernels/towers.hpp"
 
 namespace esmm {
@@ -100,6 +101,8 @@ class Backend {
                                TowerWorkspace& workspace, const TowerViews<float>& gradients, MatrixView<float> dcommon,
                                MatrixView<float> dsample) = 0;
 
+  virtual void separate_towers(MatrixView<float> first_layer, std::int64_t pooled, std::int64_t dim) = 0;
+
   virtual void two_task_loss(const Objective& objective, MatrixView<const float> logits,
                              std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion,
                              std::int64_t impressions, TaskLosses* losses, MatrixView<float> dlogits) = 0;
@@ -111,7 +114,7 @@ class Backend {
 
   [[nodiscard]] virtual std::optional<double> auc(std::span<const float> scores,
                                                   std::span<const std::uint8_t> labels) = 0;
-  [[nodiscard]] virtual std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits,
+  [[nodiscard]] virtual std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits, ReadOut read_out,
                                                                 std::span<const std::uint8_t> click,
                                                                 std::span<const std::uint8_t> conversion) = 0;
   /// A new, empty SortedIds of this backend's kind.

@@ -17,7 +17,7 @@ std::optional<double> auc(Backend& backend, std::span<const float> scores, std::
   return backend.auc(scores, labels);
 }
 
-std::array<TaskMetrics, 3> task_metrics(Backend& backend, MatrixView<const float> logits,
+std::array<TaskMetrics, 3> task_metrics(Backend& backend, MatrixView<const float> logits, ReadOut read_out,
                                         std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion) {
   const NvtxRange range("task_metrics");
   const auto rows = static_cast<std::size_t>(logits.rows);
@@ -28,7 +28,7 @@ std::array<TaskMetrics, 3> task_metrics(Backend& backend, MatrixView<const float
   if (rows >= (std::uint64_t{1} << 32U)) {  // as auc
     throw internal_error("task_metrics: {} impressions given, at most 2^32 - 1 can be ranked", rows);
   }
-  return backend.task_metrics(logits, click, conversion);
+  return backend.task_metrics(logits, read_out, click, conversion);
 }
 
 }  // namespace esmm

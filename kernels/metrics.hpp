@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 
+#include "kernels/read_out.hpp"
 #include "kernels/view.hpp"
 
 namespace esmm {
@@ -24,11 +25,11 @@ struct TaskMetrics {
 };
 
 /// ctr (click by pCTR, all impressions), cvr (conversion by pCVR, the clicked ones), ctcvr (click·conversion by
-/// pCTR·pCVR, all). logits [n, 2] = (a, b), click and conversion [n], all in the backend's memory. Scores are floats;
-/// losses are doubles in logit space, so that they stay finite where probabilities round to 1. Synchronises;
-/// deterministic. Throws Error (internal) where `auc` does.
+/// pCTCVR, all). logits [n, 2] = (a, b), click and conversion [n], all in the backend's memory. Scores are floats;
+/// losses are doubles in logit space, so that they stay finite where probabilities round to 1 (read_out.hpp).
+/// Synchronises; deterministic. Throws Error (internal) where `auc` does.
 [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(Backend& backend, MatrixView<const float> logits,
-                                                      std::span<const std::uint8_t> click,
+                                                      ReadOut read_out, std::span<const std::uint8_t> click,
                                                       std::span<const std::uint8_t> conversion);
 
 }  // namespace esmm

@@ -32,9 +32,15 @@ ESMM_HD inline RandomWords random_words(std::uint64_t key, std::uint64_t counter
   return philox(key, {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), attempt, 0});
 }
 
+/// Streams of random numbers that one seed gives: 1 initial tables, 2 initial towers, 3 rows that a loss draws; dropout
+/// uses the seed itself. Seeds are below 2^63.
+inline std::uint64_t random_stream(std::uint64_t seed, std::uint64_t number) {
+  return seed ^ (number << 56);
+}
+
 /// Uniform in [0, 1), a multiple of 2^-24.
-ESMM_HD inline float uniform(std::uint64_t key, std::uint64_t counter) {
-  return static_cast<float>(random_words(key, counter).x >> 8) * 0x1p-24F;
+ESMM_HD inline float uniform(std::uint64_t key, std::uint64_t counter, std::uint32_t attempt = 0) {
+  return static_cast<float>(random_words(key, counter, attempt).x >> 8) * 0x1p-24F;
 }
 
 /// Standard normal by the Box-Muller transform; |result| < 6.8.

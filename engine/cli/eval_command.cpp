@@ -11,7 +11,7 @@
 #include "engine/run_model.hpp"
 #include "engine/truth.hpp"
 #include "kernels/error.hpp"
-#include "kernels/loss_math.hpp"
+#include "kernels/read_out.hpp"
 
 namespace esmm {
 
@@ -21,7 +21,8 @@ namespace {
 /// probabilities themselves reach (Bayes), which no model can pass but by chance.
 class TruthCollector {
  public:
-  TruthCollector(const Truth& truth, const std::string& path) : truth_(truth), path_(path) {}
+  TruthCollector(const Truth& truth, const std::string& path, ReadOut read_out)
+      : truth_(truth), path_(path), read_out_(read_out) {}
 
   void add(const HostBatch& batch, MatrixView<const float> logits) {
     for (std::int64_t r = 0; r < logits.rows; ++r) {
@@ -31,7 +32,7 @@ class TruthCollector {
       if (found == truth_.end())
         throw data_error("{}: has no row for sample_id {}. Is it this log's truth?", path_, id);
       const TruthRow& row = found->second;
-      pcvr_.push_back(sigmoid(logits(r, 1)));
+      pcvr_.push_back(predict(read_out_, logits(r, 0), logits(r, 1)).pcvr);
       if_clicked_.push_back(row.conversion_if_clicked ? 1 : 0);
       true_pctr_.push_back(row.pctr);
       true_pcvr_.push_back(row.pcvr);
@@ -63,6 +64,7 @@ class TruthCollector {
  private:
   const Truth& truth_;
   std::string path_;
+  ReadOut read_out_;
   std::vector<float> pcvr_, true_pctr_, true_pcvr_, true_pctcvr_, clicked_pcvr_;
   std::vector<std::uint8_t> if_clicked_, click_, converted_, clicked_conversion_;
 };
@@ -70,7 +72,7 @@ class TruthCollector {
 Metrics evaluate_with_truth(Backend& backend, const Model& model, std::shared_ptr<const PackedDataset> dataset,
                             const std::string& truth_path) {
   const Truth truth = load_truth(truth_path);
-  TruthCollector against_truth(truth, truth_path);
+  TruthCollector against_truth(truth, truth_path, model.spec().method.read_out);
   ScoringOptions options;
   options.with_sample_ids = true;
   Metrics metrics =

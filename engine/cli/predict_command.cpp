@@ -10,7 +10,7 @@
 #include "engine/interrupt.hpp"
 #include "engine/run_model.hpp"
 #include "io/file.hpp"
-#include "kernels/loss_math.hpp"
+#include "kernels/read_out.hpp"
 
 namespace esmm {
 
@@ -43,7 +43,7 @@ std::string csv_cell(std::string_view text) {
   return cell + "\"";
 }
 
-void write_csv(const Predictions& predictions, StagedFile& out) {
+void write_csv(const Predictions& predictions, ReadOut read_out, StagedFile& out) {
   constexpr std::size_t kFlushBytes = 1 << 20;
   fmt::memory_buffer text;
   const auto flush = [&] {
@@ -52,10 +52,10 @@ void write_csv(const Predictions& predictions, StagedFile& out) {
   };
   fmt::format_to(std::back_inserter(text), "sample_id,pctr,pcvr,pctcvr\n");
   for (std::size_t i = 0; i < predictions.arrival.size(); ++i) {
-    const float pctr = sigmoid(predictions.logits[2 * i]), pcvr = sigmoid(predictions.logits[2 * i + 1]);
+    const Prediction p = predict(read_out, predictions.logits[2 * i], predictions.logits[2 * i + 1]);
     // "{}" of a float is the shortest text that reads back as the same float.
     fmt::format_to(std::back_inserter(text), "{},{},{},{}\n", csv_cell(predictions.sample_id[predictions.arrival[i]]),
-                   pctr, pcvr, pctr * pcvr);
+                   p.pctr, p.pcvr, p.pctcvr);
     if (text.size() > kFlushBytes) flush();
   }
   flush();
@@ -85,7 +85,7 @@ void predict_command(const PredictOptions& options) {
   scoring.with_sample_ids = true;
   score(*backend, run.model(), dataset, scoring,
         [&](const HostBatch& batch, MatrixView<const float> logits) { predictions.add(batch, logits); });
-  write_csv(predictions, out);
+  write_csv(predictions, run.model().spec().method.read_out, out);
   spdlog::info("wrote {} predictions to {}", predictions.arrival.size(), options.out);
 }
 

@@ -16,7 +16,8 @@ class CpuMemory final : public Memory {
   [[nodiscard]] std::int64_t row_stride(std::int64_t columns) const override { return (columns + 3) / 4 * 4; }
 };
 
-/// The operations, each in the file of its name: gather.cpp, embedding.cpp, towers.cpp, loss.cpp, optimizer.cpp, metrics.cpp.
+/// The operations, each in the file of its name: gather.cpp, embedding.cpp, towers.cpp, separate_towers.cpp, loss.cpp,
+/// optimizer.cpp, metrics.cpp.
 class CpuBackend : public Backend {
  public:
   CpuBackend(int threads, Precision precision);
@@ -53,6 +54,7 @@ class CpuBackend : public Backend {
                        const Dropout& dropout, MatrixView<const float> dlogits, TowerWorkspace& workspace,
                        const TowerViews<float>& gradients, MatrixView<float> dcommon,
                        MatrixView<float> dsample) override;
+  void separate_towers(MatrixView<float> first_layer, std::int64_t pooled, std::int64_t dim) override;
   void two_task_loss(const Objective& objective, MatrixView<const float> logits, std::span<const std::uint8_t> click,
                      std::span<const std::uint8_t> conversion, std::int64_t impressions, TaskLosses* losses,
                      MatrixView<float> dlogits) override;
@@ -61,7 +63,7 @@ class CpuBackend : public Backend {
                     const OptimizerStep& optimizer) override;
   [[nodiscard]] double squared_norm(MatrixView<const float> values) override;
   [[nodiscard]] std::optional<double> auc(std::span<const float> scores, std::span<const std::uint8_t> labels) override;
-  [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits,
+  [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits, ReadOut read_out,
                                                         std::span<const std::uint8_t> clicks,
                                                         std::span<const std::uint8_t> conversions) override;
   [[nodiscard]] std::unique_ptr<SortedIds> make_sorted_ids() override;

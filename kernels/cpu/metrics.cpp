@@ -9,7 +9,7 @@
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/radix_sort.hpp"
 #include "kernels/error.hpp"
-#include "kernels/loss_math.hpp"
+#include "kernels/read_out.hpp"
 
 namespace esmm::cpu {
 
@@ -122,7 +122,7 @@ struct Task {
 
 }  // namespace
 
-std::array<TaskMetrics, 3> CpuBackend::task_metrics(MatrixView<const float> logits,
+std::array<TaskMetrics, 3> CpuBackend::task_metrics(MatrixView<const float> logits, ReadOut read_out,
                                                     std::span<const std::uint8_t> clicks,
                                                     std::span<const std::uint8_t> conversions) {
   std::array<Task, 3> tasks;
@@ -132,10 +132,11 @@ std::array<TaskMetrics, 3> CpuBackend::task_metrics(MatrixView<const float> logi
     const double wide_a = static_cast<double>(a), wide_b = static_cast<double>(b);
     const bool click = clicks[static_cast<std::size_t>(r)] != 0;
     const bool conversion = conversions[static_cast<std::size_t>(r)] != 0;
-    const float pctr = sigmoid(a), pcvr = sigmoid(b);
-    ctr.add(pctr, click, ctr_loss(wide_a, click));
-    if (click) cvr.add(pcvr, conversion, ctr_loss(wide_b, conversion));
-    ctcvr.add(pctr * pcvr, click && conversion, ctcvr_loss(wide_a, wide_b, click && conversion));
+    const bool both = click && conversion;
+    const Prediction p = predict(read_out, a, b);
+    ctr.add(p.pctr, click, ctr_loss(wide_a, click));
+    if (click) cvr.add(p.pcvr, conversion, pcvr_loss(read_out, wide_a, wide_b, conversion));
+    ctcvr.add(p.pctcvr, both, pctcvr_loss(read_out, wide_a, wide_b, both));
   }
   std::array<TaskMetrics, 3> results;
   for (std::size_t t = 0; t < tasks.size(); ++t) {

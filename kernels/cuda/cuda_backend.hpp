@@ -6,11 +6,13 @@
 #include "kernels/cuda/options.hpp"
 #include "kernels/cuda/ranking.hpp"
 #include "kernels/cuda/tower_engine.hpp"
+#include "kernels/loss_rows.hpp"
 
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
-/// The operations, each in the file of its name: embedding.cu, sorted_ids.cu, gather.cu, towers.cu, loss.cu,
-/// optimizer.cu, metrics.cu. Everything is enqueued; only reading results back synchronises (metrics, norms, sizes).
+/// The operations, each in the file of its name: embedding.cu, sorted_ids.cu, gather.cu, towers.cu, separate_towers.cu,
+/// loss.cu, optimizer.cu, metrics.cu. Everything is enqueued; only reading results back synchronises (metrics, norms,
+/// sizes).
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const DeviceOptions& options);
@@ -48,6 +50,7 @@ class CudaBackend final : public Backend {
                        const Dropout& dropout, MatrixView<const float> dlogits, TowerWorkspace& workspace,
                        const TowerViews<float>& gradients, MatrixView<float> dcommon,
                        MatrixView<float> dsample) override;
+  void separate_towers(MatrixView<float> first_layer, std::int64_t pooled, std::int64_t dim) override;
   void two_task_loss(const Objective& objective, MatrixView<const float> logits, std::span<const std::uint8_t> click,
                      std::span<const std::uint8_t> conversion, std::int64_t impressions, TaskLosses* losses,
                      MatrixView<float> dlogits) override;
@@ -56,7 +59,7 @@ class CudaBackend final : public Backend {
                     const OptimizerStep& optimizer) override;
   [[nodiscard]] double squared_norm(MatrixView<const float> values) override;
   [[nodiscard]] std::optional<double> auc(std::span<const float> scores, std::span<const std::uint8_t> labels) override;
-  [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits,
+  [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits, ReadOut read_out,
                                                         std::span<const std::uint8_t> click,
                                                         std::span<const std::uint8_t> conversion) override;
   [[nodiscard]] std::unique_ptr<SortedIds> make_sorted_ids() override;
@@ -70,6 +73,7 @@ class CudaBackend final : public Backend {
   TowerEngine towers_;                       // of queue_, memory_ and the options
   Buffer<float> hot_sums_{memory_, 0};       // of embedding gradients
   Buffer<double> partial_sums_{memory_, 0};  // ordered partial sums of the loss, norms and metrics
+  Buffer<WeightSums> loss_weights_{memory_, 1};
   Ranking ranking_{memory_};
 };
 

@@ -3,7 +3,7 @@
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/sort.hpp"
-#include "kernels/loss_math.hpp"
+#include "kernels/read_out.hpp"
 
 namespace esmm::ESMM_DEVICE_NAMESPACE {
 
@@ -35,7 +35,7 @@ struct TaskSums {
 };
 
 /// Scores of one task as keys, its labels, and sums per block of kReduceBlock rows.
-__global__ void score_task(Task task, MatrixView<const float> logits, const std::uint8_t* clicks,
+__global__ void score_task(Task task, ReadOut read_out, MatrixView<const float> logits, const std::uint8_t* clicks,
                            const std::uint8_t* conversions, std::uint32_t* keys, std::uint32_t* values,
                            TaskSums* block_sums, Ranking::Result* result) {
   TaskSums sums{};
@@ -46,11 +46,12 @@ __global__ void score_task(Task task, MatrixView<const float> logits, const std:
     const bool click = clicks[r] != 0, conversion = conversions[r] != 0;
     const bool inside = task != Task::cvr || click;
     const bool label = task == Task::ctr ? click : task == Task::cvr ? conversion : click && conversion;
-    const float score = task == Task::ctr ? sigmoid(a) : task == Task::cvr ? sigmoid(b) : sigmoid(a) * sigmoid(b);
+    const Prediction p = predict(read_out, a, b);
+    const float score = task == Task::ctr ? p.pctr : task == Task::cvr ? p.pcvr : p.pctcvr;
     if (inside) {
       sums.loss = task == Task::ctr   ? ctr_loss(wide_a, label)
-                  : task == Task::cvr ? ctr_loss(wide_b, label)
-                                      : ctcvr_loss(wide_a, wide_b, label);
+                  : task == Task::cvr ? pcvr_loss(read_out, wide_a, wide_b, label)
+                                      : pctcvr_loss(read_out, wide_a, wide_b, label);
       sums.predicted = static_cast<double>(score);
       sums.count = 1.0;
       sums.positives = label ? 1.0 : 0.0;
@@ -167,7 +168,7 @@ std::optional<double> CudaBackend::auc(std::span<const float> scores, std::span<
   return rank(queue_, ranking_, size);
 }
 
-std::array<TaskMetrics, 3> CudaBackend::task_metrics(MatrixView<const float> logits,
+std::array<TaskMetrics, 3> CudaBackend::task_metrics(MatrixView<const float> logits, ReadOut read_out,
                                                      std::span<const std::uint8_t> click,
                                                      std::span<const std::uint8_t> conversion) {
   std::array<TaskMetrics, 3> results;
@@ -177,9 +178,9 @@ std::array<TaskMetrics, 3> CudaBackend::task_metrics(MatrixView<const float> log
   TaskSums* total = sums.data() + blocks;
   for (std::size_t t = 0; t < results.size(); ++t) {
     ranking_.resize(logits.rows);
-    queue_.launch<score_task>(Geometry{blocks, kReduceBlock, kReduceBytes}, static_cast<Task>(t), logits, click.data(),
-                              conversion.data(), ranking_.unsorted_keys.data(), ranking_.unsorted_labels.data(),
-                              sums.data(), ranking_.result.data());
+    queue_.launch<score_task>(Geometry{blocks, kReduceBlock, kReduceBytes}, static_cast<Task>(t), read_out, logits,
+                              click.data(), conversion.data(), ranking_.unsorted_keys.data(),
+                              ranking_.unsorted_labels.data(), sums.data(), ranking_.result.data());
     queue_.launch<add_task_sums>(Geometry{1, kReduceBlock, kReduceBytes}, sums.data(), blocks, total);
     results[t].auc = rank(queue_, ranking_, logits.rows);
     TaskSums host{};

@@ -77,6 +77,20 @@ TEST(Metrics, AreUndefinedRatherThanOneHalfWhenAClassIsMissing) {
   EXPECT_EQ(metric_warnings("valid", m).size(), 4U);
 }
 
+TEST(Metrics, AFewConversionsAndACollapsedPcvrAreWarnedOf) {
+  const auto warnings = [](float b, int conversions) {
+    Rows rows;
+    for (int r = 0; r < 40; ++r) rows.add(0.0F, b, r < 30 ? 1 : 0, r < conversions ? 1 : 0);
+    return metric_warnings("valid", rows.metrics());
+  };
+  EXPECT_TRUE(warnings(0.0F, 10).empty());
+  ASSERT_EQ(warnings(0.0F, 9).size(), 1U);
+  EXPECT_NE(warnings(0.0F, 9)[0].find("rest on 9 conversions"), std::string::npos);
+  ASSERT_EQ(warnings(-5.0F, 10).size(), 1U);  // 30 · 0.0067 = 0.2 of 10 conversions: 0.02
+  EXPECT_NE(warnings(-5.0F, 10)[0].find("collapsed"), std::string::npos);
+  EXPECT_TRUE(warnings(-4.0F, 10).empty()) << "30 · 0.018 = 0.54 of 10: 0.054";
+}
+
 TEST(Metrics, OfNoImpressionsAreAllUndefined) {
   for (const auto& [name, value] : Rows{}.metrics().values) EXPECT_FALSE(value.has_value()) << name;
 }

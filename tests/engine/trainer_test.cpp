@@ -82,7 +82,7 @@ TEST_P(TrainerGradient, LossOfAStepEqualsTheDoubleReference) {
   const HostBatch batch = toy_batch(bench.parameters.spec(), 65, 5);
   const double expected = reference::loss(test::to_reference(config, bench.parameters), test::to_reference(batch));
   bench.trainer.step(batch.view());
-  const double loss = bench.trainer.take_losses().back().total({config.ctr_weight, config.ctcvr_weight});
+  const double loss = bench.trainer.take_losses().back().total(bench.trainer.objective());
   EXPECT_NEAR(loss, expected, 1e-5);  // per row at most ~100 float roundings of logits of order 1
 }
 
@@ -102,7 +102,7 @@ TEST(Trainer, LossesTakenLateAreThoseTakenAfterEveryStep) {
   ASSERT_EQ(taken.size(), expected.size());
   for (std::size_t i = 0; i < taken.size(); ++i) {
     EXPECT_EQ(taken[i].ctr, expected[i].ctr);
-    EXPECT_EQ(taken[i].ctcvr, expected[i].ctcvr);
+    EXPECT_EQ(taken[i].conversion, expected[i].conversion);
   }
   EXPECT_EQ(late.trainer.pending_losses(), 0);
 }

@@ -11,7 +11,7 @@
 #include "kernels/loss_math.hpp"
 #include "tests/reference/loss.hpp"
 #include "tests/support/backends.hpp"
-#include "tests/support/on_backend.hpp"
+#include "tests/support/loss_batch.hpp"
 
 namespace esmm::test {
 namespace {
@@ -20,41 +20,6 @@ namespace {
 // additions each contribute about half an epsilon (6e-8).
 constexpr double kTolerance = 4e-7;
 constexpr float kUnit = 0x1p-24F;  // largest relative error of one float rounding
-
-struct Impressions {
-  std::vector<float> logits;  // [B, 2]
-  std::vector<std::uint8_t> click, conversion;
-
-  void add(float a, float b, bool y, bool z) {
-    logits.insert(logits.end(), {a, b});
-    click.push_back(y);
-    conversion.push_back(z);
-  }
-  [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(click.size()); }
-};
-
-Impressions random_impressions(std::int64_t rows) {
-  Impressions batch;
-  std::mt19937 random(7);
-  std::normal_distribution<float> logit(0.0F, 3.0F);
-  for (std::int64_t r = 0; r < rows; ++r) batch.add(logit(random), logit(random), random() % 2 == 0, random() % 2 == 0);
-  return batch;
-}
-
-struct Result {
-  TaskLosses losses;
-  std::vector<float> dlogits;
-};
-/// The loss of the first `impressions` rows (by default all).
-Result run(Backend& backend, const Impressions& batch, Objective objective = {}, std::int64_t impressions = -1) {
-  const BackendMatrix logits(backend, batch.rows(), 2, 2, batch.logits);
-  const BackendMatrix dlogits(backend, batch.rows(), 2, 2, std::vector<float>(batch.logits.size(), std::nanf("")));
-  const Buffer<std::uint8_t> click = upload(backend, batch.click), conversion = upload(backend, batch.conversion);
-  const Buffer<TaskLosses> losses = upload(backend, std::vector<TaskLosses>{{std::nan(""), std::nan("")}});
-  two_task_loss(backend, objective, logits.view(), click.span(), conversion.span(),
-                impressions < 0 ? batch.rows() : impressions, losses.data(), dlogits.view());
-  return {download(losses)[0], download(dlogits.buffer)};
-}
 
 TEST(LossMath, LossStaysWithinItsBoundOfTheReferenceForAllLogitsUpTo40) {
   for (float a = -40.0F; a <= 40.0F; a += 0.37F) {
@@ -150,7 +115,7 @@ TEST_P(TwoTaskLoss, IsTheWeightedMeanOverAllImpressions) {
   const Objective objective{0.75F, 2.0F};
   for (const std::int64_t rows : {1, 31, 64, 65, 5000}) {
     const Impressions batch = random_impressions(rows);
-    const Result result = run(*backend_, batch, objective);
+    const LossResult result = run_loss(*backend_, batch, objective);
     TaskLosses expected;
     const double n = static_cast<double>(rows);
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -158,13 +123,13 @@ TEST_P(TwoTaskLoss, IsTheWeightedMeanOverAllImpressions) {
       const auto row = reference::two_task_loss(batch.logits[2 * i], batch.logits[2 * i + 1], batch.click[i] != 0,
                                                 batch.conversion[i] != 0);
       expected.ctr += row.ctr / n;
-      expected.ctcvr += row.ctcvr / n;
+      expected.conversion += row.ctcvr / n;
       EXPECT_NEAR(result.dlogits[2 * i], (0.75 * row.ctr_da + 2.0 * row.ctcvr_da) / n, 3 * kTolerance / n);
       EXPECT_NEAR(result.dlogits[2 * i + 1], 2.0 * row.ctcvr_db / n, 2 * kTolerance / n);
     }
     EXPECT_NEAR(result.losses.ctr, expected.ctr, kTolerance * std::max(1.0, expected.ctr));
-    EXPECT_NEAR(result.losses.ctcvr, expected.ctcvr, kTolerance * std::max(1.0, expected.ctcvr));
-    EXPECT_DOUBLE_EQ(result.losses.total(objective), 0.75 * result.losses.ctr + 2.0 * result.losses.ctcvr);
+    EXPECT_NEAR(result.losses.conversion, expected.conversion, kTolerance * std::max(1.0, expected.conversion));
+    EXPECT_DOUBLE_EQ(result.losses.total(objective), 0.75 * result.losses.ctr + 2.0 * result.losses.conversion);
   }
 }
 
@@ -172,8 +137,8 @@ TEST_P(TwoTaskLoss, WithoutTheClickTaskSwappingTheLogitsSwapsTheGradients) {
   const Impressions batch = random_impressions(100);
   Impressions swapped = batch;
   for (std::size_t i = 0; i < swapped.logits.size(); i += 2) std::swap(swapped.logits[i], swapped.logits[i + 1]);
-  const Result one = run(*backend_, batch, {0.0F, 1.0F}), other = run(*backend_, swapped, {0.0F, 1.0F});
-  EXPECT_EQ(one.losses.ctcvr, other.losses.ctcvr);
+  const LossResult one = run_loss(*backend_, batch, {0.0F, 1.0F}), other = run_loss(*backend_, swapped, {0.0F, 1.0F});
+  EXPECT_EQ(one.losses.conversion, other.losses.conversion);
   for (std::size_t i = 0; i < one.dlogits.size(); i += 2) {
     EXPECT_EQ(one.dlogits[i], other.dlogits[i + 1]);
     EXPECT_EQ(one.dlogits[i + 1], other.dlogits[i]);
@@ -184,24 +149,24 @@ TEST_P(TwoTaskLoss, AConversionWithoutAClickIsNoConversion) {
   Impressions batch, contradicting;
   batch.add(0.5F, -1.0F, false, false);
   contradicting.add(0.5F, -1.0F, false, true);
-  EXPECT_EQ(run(*backend_, batch).losses.ctcvr, run(*backend_, contradicting).losses.ctcvr);
-  EXPECT_EQ(run(*backend_, batch).dlogits, run(*backend_, contradicting).dlogits);
+  EXPECT_EQ(run_loss(*backend_, batch).losses.conversion, run_loss(*backend_, contradicting).losses.conversion);
+  EXPECT_EQ(run_loss(*backend_, batch).dlogits, run_loss(*backend_, contradicting).dlogits);
 }
 
 TEST_P(TwoTaskLoss, AnEmptyBatchHasNoLoss) {
-  const Result result = run(*backend_, {});
+  const LossResult result = run_loss(*backend_, {});
   EXPECT_EQ(result.losses.ctr, 0.0);
-  EXPECT_EQ(result.losses.ctcvr, 0.0);
+  EXPECT_EQ(result.losses.conversion, 0.0);
 }
 
 TEST_P(TwoTaskLoss, PaddedRowsTakeNoPartAndHaveNoGradient) {
   for (const std::int64_t impressions : {0, 1, 63, 64, 100, 999}) {
     Impressions batch = random_impressions(impressions);
-    const Result expected = run(*backend_, batch);
+    const LossResult expected = run_loss(*backend_, batch);
     for (int row = 0; row < 65; ++row) batch.add(std::nanf(""), INFINITY, true, row % 2 == 0);
-    const Result padded = run(*backend_, batch, {}, impressions);
+    const LossResult padded = run_loss(*backend_, batch, {}, impressions);
     EXPECT_EQ(padded.losses.ctr, expected.losses.ctr) << impressions;
-    EXPECT_EQ(padded.losses.ctcvr, expected.losses.ctcvr) << impressions;
+    EXPECT_EQ(padded.losses.conversion, expected.losses.conversion) << impressions;
     for (std::size_t i = 0; i < padded.dlogits.size(); ++i) {
       ASSERT_EQ(padded.dlogits[i], i < expected.dlogits.size() ? expected.dlogits[i] : 0.0F) << impressions << ' ' << i;
     }
@@ -222,11 +187,11 @@ TEST_P(TwoTaskLoss, RejectsShapesThatDisagree) {
 
 TEST(TwoTaskLossThreads, TheNumberOfThreadsDoesNotChangeOneBit) {
   const Impressions batch = random_impressions(3001);
-  const Result one = run(*make_cpu_backend(1), batch);
+  const LossResult one = run_loss(*make_cpu_backend(1), batch);
   for (const int threads : {2, 3, 7}) {
-    const Result many = run(*make_cpu_backend(threads), batch);
+    const LossResult many = run_loss(*make_cpu_backend(threads), batch);
     EXPECT_EQ(one.losses.ctr, many.losses.ctr);
-    EXPECT_EQ(one.losses.ctcvr, many.losses.ctcvr);
+    EXPECT_EQ(one.losses.conversion, many.losses.conversion);
     EXPECT_EQ(one.dlogits, many.dlogits);
   }
 }

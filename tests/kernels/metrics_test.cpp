@@ -153,9 +153,10 @@ TEST_P(Auc, RefusesNaNAndListsOfDifferentLength) {
 
 class TaskMetricsOf : public testing::TestWithParam<BackendCase> {
  protected:
-  std::array<TaskMetrics, 3> compute(const std::vector<float>& logits, const Labels& click, const Labels& conversion) {
+  std::array<TaskMetrics, 3> compute(const std::vector<float>& logits, const Labels& click, const Labels& conversion,
+                                     ReadOut read_out = ReadOut::factor) {
     const BackendMatrix on_logits(*backend, static_cast<std::int64_t>(click.size()), 2, 2, logits);
-    return task_metrics(*backend, on_logits.view(), upload(*backend, click).span(),
+    return task_metrics(*backend, on_logits.view(), read_out, upload(*backend, click).span(),
                         upload(*backend, conversion).span());
   }
   std::unique_ptr<Backend> backend = GetParam().make();
@@ -222,6 +223,31 @@ TEST_P(TaskMetricsOf, EveryOneOfManyImpressionsCountsOnce) {
     EXPECT_EQ(tasks[t].positives, t == 0 ? static_cast<std::int64_t>(kRows) : 0);
     EXPECT_EQ(tasks[t].predicted, score[t] * rows) << "exact in double";
     EXPECT_NEAR(tasks[t].loss, -std::log(t < 2 ? 0.5 : 0.75) * rows, rows * 0x1p-52 * rows);
+  }
+}
+
+TEST_P(TaskMetricsOf, ARatioIsReadOutAsPctcvrOverPctrAndClampedInTheLossOnly) {
+  // pCTR = .2, .5, .5; pCTCVR = .5, .25, .1; pCVR = 2.5, .5, .2
+  const auto logit = [](double p) { return static_cast<float>(std::log(p / (1.0 - p))); };
+  const std::vector<float> logits{logit(0.2), logit(0.5), logit(0.5), logit(0.25), logit(0.5), logit(0.1)};
+  const std::array<TaskMetrics, 3> tasks = compute(logits, {1, 1, 1}, {1, 0, 1}, ReadOut::ratio);
+  constexpr double kFew = 1e-6;  // logits are rounded to float: 2^-24 · |logit| and a few roundings of the scores
+  EXPECT_NEAR(tasks[1].predicted, 2.5 + 0.5 + 0.2, kFew);
+  EXPECT_NEAR(tasks[2].predicted, 0.5 + 0.25 + 0.1, kFew);
+  EXPECT_NEAR(tasks[1].loss, 1e-7 - std::log(0.5) - std::log(0.2), kFew);
+  EXPECT_NEAR(tasks[2].loss, -std::log(0.5) - std::log(0.75) - std::log(0.1), kFew);
+  EXPECT_EQ(tasks[1].auc, std::optional(0.5));  // 2.5 is above 0.5, 0.2 below
+}
+
+TEST(Predict, OfLogitsFarOutIsNeverInfiniteNorNotANumber) {
+  for (const float a : {-1e4F, -100.0F, 0.0F, 1e4F}) {
+    for (const float b : {-1e4F, -100.0F, 0.0F, 1e4F}) {
+      for (const ReadOut read_out : {ReadOut::factor, ReadOut::ratio}) {
+        const Prediction p = predict(read_out, a, b);
+        EXPECT_TRUE(std::isfinite(p.pctr) && std::isfinite(p.pcvr) && std::isfinite(p.pctcvr)) << a << ' ' << b;
+        EXPECT_TRUE(std::isfinite(pcvr_loss(read_out, a, b, true))) << a << ' ' << b;
+      }
+    }
   }
 }
 

@@ -321,6 +321,12 @@ void FarBackend::towers_backward(const TowerShape& shape, const TowerViews<const
                               dcommon.top(real.common.rows), dsample.top(real.sample.rows));
 }
 
+void FarBackend::separate_towers(MatrixView<float> first_layer, std::int64_t pooled, std::int64_t dim) {
+  note(first_layer);
+  const FarMemory::Open open(far_);
+  CpuBackend::separate_towers(first_layer, pooled, dim);
+}
+
 void FarBackend::two_task_loss(const Objective& objective, MatrixView<const float> logits,
                                std::span<const std::uint8_t> click, std::span<const std::uint8_t> conversion,
                                std::int64_t impressions, TaskLosses* losses, MatrixView<float> dlogits) {
@@ -352,11 +358,11 @@ std::optional<double> FarBackend::auc(std::span<const float> scores, std::span<c
   return CpuBackend::auc(scores, labels);
 }
 
-std::array<TaskMetrics, 3> FarBackend::task_metrics(MatrixView<const float> logits,
+std::array<TaskMetrics, 3> FarBackend::task_metrics(MatrixView<const float> logits, ReadOut read_out,
                                                     std::span<const std::uint8_t> clicks,
                                                     std::span<const std::uint8_t> conversions) {
   const FarMemory::Open open(far_);
-  return CpuBackend::task_metrics(logits, clicks, conversions);
+  return CpuBackend::task_metrics(logits, read_out, clicks, conversions);
 }
 
 }  // namespace esmm::test

@@ -101,6 +101,7 @@ class FarBackend final : public cpu::CpuBackend {
                        const Dropout& dropout, MatrixView<const float> dlogits, TowerWorkspace& workspace,
                        const TowerViews<float>& gradients, MatrixView<float> dcommon,
                        MatrixView<float> dsample) override;
+  void separate_towers(MatrixView<float> first_layer, std::int64_t pooled, std::int64_t dim) override;
   void two_task_loss(const Objective& objective, MatrixView<const float> logits, std::span<const std::uint8_t> click,
                      std::span<const std::uint8_t> conversion, std::int64_t impressions, TaskLosses* losses,
                      MatrixView<float> dlogits) override;
@@ -109,7 +110,7 @@ class FarBackend final : public cpu::CpuBackend {
                     const OptimizerStep& optimizer) override;
   [[nodiscard]] double squared_norm(MatrixView<const float> values) override;
   [[nodiscard]] std::optional<double> auc(std::span<const float> scores, std::span<const std::uint8_t> labels) override;
-  [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits,
+  [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits, ReadOut read_out,
                                                         std::span<const std::uint8_t> clicks,
                                                         std::span<const std::uint8_t> conversions) override;
 
