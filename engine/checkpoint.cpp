@@ -77,7 +77,7 @@ TrainingState parse(const Metadata& metadata, const std::string& path) {
 }
 
 std::vector<float> read_floats(const SafetensorsFile& file, const std::string& name) {
-  const std::span<const std::byte> bytes = file.bytes(name);
+  const std::vector<std::byte> bytes = file.bytes(name);
   std::vector<float> values(bytes.size() / sizeof(float));
   if (!values.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
   return values;
@@ -112,6 +112,21 @@ TrainingState load_checkpoint(const std::string& path, Parameters& parameters, M
   optimizer.load(file);
   progressive.restore(file, "progressive.logits", "progressive.labels");
   return state;
+}
+
+std::optional<std::string> newest_good_checkpoint(const std::vector<std::string>& paths,
+                                                  const std::function<void(const std::string&)>& skipped) {
+  for (auto path = paths.rbegin(); path != paths.rend(); ++path) {
+    try {
+      const SafetensorsFile file(*path);
+      static_cast<void>(parse(file.metadata(), *path));
+      file.verify();
+      return *path;
+    } catch (const Error& error) {
+      skipped(error.what());
+    }
+  }
+  return std::nullopt;
 }
 
 void save_model(const std::string& path, const Parameters& parameters) {

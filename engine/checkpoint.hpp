@@ -1,7 +1,9 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/metrics.hpp"
 #include "engine/model_optimizer.hpp"
@@ -32,6 +34,11 @@ void save_checkpoint(const std::string& path, const TrainingState& state, const 
 /// Throws Error (data) when the file is damaged or belongs to another model.
 [[nodiscard]] TrainingState load_checkpoint(const std::string& path, Parameters& parameters, ModelOptimizer& optimizer,
                                             MetricsCollector& progressive);
+
+/// The last of `paths` (oldest first) that is whole, every byte of it verified; calls skipped(reason) for each later
+/// one that is damaged or cannot be read. Null when none is whole.
+[[nodiscard]] std::optional<std::string> newest_good_checkpoint(const std::vector<std::string>& paths,
+                                                                const std::function<void(const std::string&)>& skipped);
 
 /// The finished model alone, with the training statistics of the dense columns.
 void save_model(const std::string& path, const Parameters& parameters);

@@ -3,9 +3,13 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "engine/fingerprint.hpp"
+#include "engine/interrupt.hpp"
+#include "io/file.hpp"
 #include "io/readers.hpp"
 #include "kernels/error.hpp"
 
@@ -55,11 +59,13 @@ void check_fits(const PackedDataset& dataset, const DatasetRequest& request) {
   }
 }
 
-/// The cache entry, or null when there is none; one that cannot be used is removed.
+/// The cache entry, every byte of it verified, or null when there is none; a damaged one is removed.
 std::shared_ptr<const PackedDataset> open_cached(const std::string& directory) {
   if (!fs::exists(directory)) return nullptr;
   try {
-    return PackedDataset::open(directory);
+    auto dataset = PackedDataset::open(directory);
+    dataset->verify();
+    return dataset;
   } catch (const Error& error) {
     if (error.code() != ExitCode::data) throw;  // nothing says that it is damaged
     spdlog::warn("the packed copy cannot be used and is made anew: {}", error.what());
@@ -68,10 +74,22 @@ std::shared_ptr<const PackedDataset> open_cached(const std::string& directory) {
   }
 }
 
+/// Lets another process that is packing the same log finish.
+void wait_for_packer(const std::string& directory) {
+  std::optional<int> told;
+  while (const std::optional<int> process = process_staging(directory)) {
+    if (interrupted()) throw Error(ExitCode::interrupted, "interrupted while waiting for a packed copy");
+    if (told != process) spdlog::info("waiting for process {}, which is packing the same log", *process);
+    told = process;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+}
+
 std::shared_ptr<const PackedDataset> pack_into_cache(const DatasetRequest& request, Half half,
                                                      const std::vector<std::string>& files,
                                                      const std::string& directory) {
-  fs::create_directories(request.cache_directory);
+  make_directory(request.cache_directory);
+  remove_abandoned(request.cache_directory);
   PackOptions options = request.pack;
   if (request.before_packing) request.before_packing(options, files);
   const std::unique_ptr<LogReader> log = open_log(request.path, {.half = half,
@@ -92,6 +110,7 @@ std::shared_ptr<const PackedDataset> open_raw(const DatasetRequest& request, Pat
   const Half half = kind == PathKind::ali_ccp_directory ? available_half(request.path, request.half) : Half::whole;
   const std::vector<std::string> files = raw_files(request.path, kind, half);
   const std::string directory = (fs::path(request.cache_directory) / fingerprint(request, files)).string();
+  wait_for_packer(directory);
   if (auto cached = open_cached(directory)) {
     spdlog::info("reusing {}, packed from {} before", directory, request.path);
     return cached;

@@ -59,7 +59,7 @@ std::vector<std::uint8_t> MetricsCollector::download_labels() const {
 }
 
 void MetricsCollector::restore(const SafetensorsFile& file, const std::string& logits, const std::string& labels) {
-  const std::span<const std::byte> both = file.bytes(labels);
+  const std::vector<std::byte> both = file.bytes(labels);
   const auto size = static_cast<std::int64_t>(both.size());
   if (size > capacity()) throw internal_error("metrics: {} impressions for {} places", size, capacity());
   file.read(logits, logits_.data(), size, kTowers, kTowers, &backend_->memory());

@@ -1,5 +1,7 @@
 #include "engine/run_directory.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
@@ -25,10 +27,13 @@ Error occupied(const std::string& path) {
 }  // namespace
 
 RunDirectory RunDirectory::create(const std::string& path) {
-  for (const char* name : {"config.toml", "checkpoints", "metrics.jsonl"}) {
+  RunDirectory directory(path);
+  // An empty checkpoints/ without the rest is what a set-up that was killed may have left.
+  for (const char* name : {"config.toml", "metrics.jsonl"}) {
     if (fs::exists(fs::path(path) / name)) throw occupied(path);
   }
-  return RunDirectory(path);
+  if (!directory.checkpoints().empty()) throw occupied(path);
+  return directory;
 }
 
 RunDirectory RunDirectory::open(const std::string& path) {
@@ -39,12 +44,24 @@ RunDirectory RunDirectory::open(const std::string& path) {
   return RunDirectory(path);
 }
 
+File RunDirectory::lock() const {
+  make_directory(path_);
+  const std::string name = path_ + "/.lock";
+  File file = File::append_to(name);  // not emptied: it names the process that has it
+  if (!file.try_lock()) {
+    throw usage_error("{}: process {} is training in it. Wait for it to end, stop it, or choose another --out.", path_,
+                      read_file(name, kSmallFile));
+  }
+  file.replace(std::to_string(::getpid()));
+  remove_abandoned(path_);
+  remove_abandoned(path_ + "/checkpoints");
+  remove_abandoned(path_ + "/vocab");
+  return file;
+}
+
 void RunDirectory::write_setup(const Config& config, const Schema& schema, const Vocabulary& vocabulary) const {
-  std::error_code error;
-  fs::create_directories(path_, error);
-  // Whoever creates this one owns the directory: two runs that start together cannot both.
-  if (!error && !fs::create_directory(fs::path(path_) / "checkpoints", error) && !error) throw occupied(path_);
-  if (error) throw io_error("{}: cannot create the run directory: {}.", path_, error.message());
+  static_cast<void>(create(path_));
+  make_directory(path_ + "/checkpoints");
   vocabulary.save(path_ + "/vocab");
   write_file(path_ + "/schema.toml", schema_to_toml(schema));
   write_config(config);  // last: its presence makes this a run
@@ -92,6 +109,18 @@ std::vector<std::int64_t> RunDirectory::checkpoints() const {
   return steps;
 }
 
+std::vector<std::string> RunDirectory::checkpoint_paths() const {
+  std::vector<std::string> paths;
+  for (const std::int64_t step : checkpoints()) paths.push_back(checkpoint_path(step));
+  return paths;
+}
+
+void RunDirectory::set_aside_checkpoints_after(std::int64_t step) const {
+  for (const std::int64_t later : checkpoints()) {
+    if (later > step) fs::rename(checkpoint_path(later), checkpoint_path(later) + ".damaged");
+  }
+}
+
 void RunDirectory::prune_checkpoints(std::int64_t keep) const {
   const std::vector<std::int64_t> steps = checkpoints();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < steps.size(); ++i) {
@@ -101,10 +130,12 @@ void RunDirectory::prune_checkpoints(std::int64_t keep) const {
 }
 
 void RunDirectory::append_metrics(const std::string& json_line) const {
-  const std::string file = path_ + "/metrics.jsonl";
-  std::ofstream out(file, std::ios::app);
-  out << json_line << '\n' << std::flush;
-  if (!out) throw io_error("{}: cannot be written: is the disk full?", file);
+  const std::string line = json_line + '\n';
+  File::append_to(path_ + "/metrics.jsonl").append(std::as_bytes(std::span(line)));
+}
+
+void RunDirectory::sync_metrics() const {
+  File::append_to(path_ + "/metrics.jsonl").sync();
 }
 
 void RunDirectory::rewind_metrics(std::int64_t step, std::int64_t evaluated_step) const {

@@ -7,6 +7,7 @@
 
 #include "engine/config.hpp"
 #include "engine/metrics.hpp"
+#include "io/file.hpp"
 #include "io/schema.hpp"
 #include "io/vocabulary.hpp"
 
@@ -22,6 +23,11 @@ class RunDirectory {
   /// An existing run. Throws Error (usage) when there is none.
   [[nodiscard]] static RunDirectory open(const std::string& path);
 
+  /// Makes this process the only one that writes here, until the lock is gone or the process is, however it ends; then
+  /// removes what an earlier one left half written. Creates the directory. Throws Error (usage) naming the process that
+  /// has it.
+  [[nodiscard]] File lock() const;
+  /// Throws Error (usage) when a run is there by now. What was left of a set-up that did not end is replaced.
   void write_setup(const Config& config, const Schema& schema, const Vocabulary& vocabulary) const;
   /// A resumed run may have been given more epochs or another device.
   void write_config(const Config& config) const;
@@ -36,11 +42,16 @@ class RunDirectory {
   [[nodiscard]] std::string checkpoint_path(std::int64_t step) const;
   /// Steps of the checkpoints that are there, ascending.
   [[nodiscard]] std::vector<std::int64_t> checkpoints() const;
+  [[nodiscard]] std::vector<std::string> checkpoint_paths() const;
+  /// Renames the checkpoints after `step`, which are damaged, to *.damaged: they are not counted any more.
+  void set_aside_checkpoints_after(std::int64_t step) const;
   /// Removes all but the newest `keep`.
   void prune_checkpoints(std::int64_t keep) const;
 
   /// Appends one JSON object as a line to metrics.jsonl.
   void append_metrics(const std::string& json_line) const;
+  /// Makes the lines so far survive a crash of the machine: before the checkpoint that counts on them.
+  void sync_metrics() const;
   /// Drops the lines of steps after `step` and of evaluations after `evaluated_step`: a resumed run writes them again.
   void rewind_metrics(std::int64_t step, std::int64_t evaluated_step) const;
   void write_summary(const std::string& json) const;

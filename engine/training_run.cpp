@@ -91,6 +91,8 @@ void TrainingRun::resume(const std::string& checkpoint) {
   state_ = load_checkpoint(checkpoint, parameters_, trainer_.optimizer(), progressive_);
   trainer_.resume_after(state_.step);
   saved_step_ = state_.step;
+  directory_.set_aside_checkpoints_after(state_.step);
+  directory_.prune_checkpoints(config_.keep_checkpoints);  // the run may have ended before it came to that
   directory_.rewind_metrics(state_.step, state_.evaluated_step);
 }
 
@@ -138,15 +140,26 @@ void TrainingRun::train_epoch() {
   state_.train_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
 }
 
+std::string TrainingRun::circumstances(std::int64_t step) const {
+  const std::int64_t batch = (step - 1) % loader_.batches_per_epoch();
+  const std::int64_t first = batch * loader_.batch_size();
+  const std::int64_t end = std::min(first + loader_.batch_size(), impressions());
+  const std::span<const float> towers = parameters_.towers().flat();
+  const double tables = squared_norm(backend_, parameters_.tables());
+  const double layers = squared_norm(backend_, {towers.data(), 1, static_cast<std::int64_t>(towers.size())});
+  return fmt::format(
+      "epoch {}, batch {}, impressions {} to {} in the epoch's order; by now norm of the tables {:.3g}, of the towers "
+      "{:.3g}",
+      (step - 1) / loader_.batches_per_epoch(), batch, first, end - 1, std::sqrt(tables), std::sqrt(layers));
+}
+
 Error TrainingRun::divergence(const std::string& what, std::int64_t step) const {
+  const std::vector<std::string> checkpoints = directory_.checkpoint_paths();
   const std::string kept =
-      directory_.checkpoints().empty()
-          ? "There is no earlier checkpoint"
-          : "The last good checkpoint is " + directory_.checkpoint_path(directory_.checkpoints().back());
+      checkpoints.empty() ? "There is no earlier checkpoint" : "The last good checkpoint is " + checkpoints.back();
   return internal_error(
-      "{} at step {} (epoch {}, batch {}). Lower --lr, set --clip-norm, or tame the values (--value-transform log1p). "
-      "{}.",
-      what, step, (step - 1) / loader_.batches_per_epoch(), (step - 1) % loader_.batches_per_epoch(), kept);
+      "{} at step {} ({}). Lower --lr, set --clip-norm, or tame the values (--value-transform log1p). {}.", what, step,
+      circumstances(step), kept);
 }
 
 void TrainingRun::train_batch(const BatchView& batch) {
@@ -260,6 +273,7 @@ void TrainingRun::save() {
   // Parameters whose squares leave float's range give infinite logits: never saved over a good checkpoint.
   if (!(norm <= static_cast<double>(std::numeric_limits<float>::max())))
     throw divergence("the parameters have diverged", state_.step);
+  directory_.sync_metrics();
   save_checkpoint(directory_.checkpoint_path(state_.step), state_, parameters_, trainer_.optimizer(), progressive_);
   directory_.prune_checkpoints(config_.keep_checkpoints);
   saved_step_ = state_.step;

@@ -43,8 +43,8 @@ class TrainingRun {
               std::shared_ptr<const PackedDataset> train, std::shared_ptr<const PackedDataset> valid,
               TrainingObserver observer, bool resident = false);
 
-  /// Continues from a checkpoint; call before `run`. Throws Error: data (damaged, or of other data), usage (more epochs
-  /// are done than the configuration asks for).
+  /// Continues from a checkpoint; call before `run`. Later checkpoints, which must be damaged ones, are set aside.
+  /// Throws Error: data (damaged, or of other data), usage (more epochs are done than the configuration asks for).
   void resume(const std::string& checkpoint);
   /// Trains to the end, or until the step in which SIGINT or SIGTERM arrived: then a checkpoint is written and the
   /// result says so. Throws Error (internal) when the loss is not finite; good checkpoints stay.
@@ -66,6 +66,8 @@ class TrainingRun {
   [[nodiscard]] std::optional<Metrics> evaluate_unless_interrupted();
   void check_early_stopping(const Metrics& metrics);
   void save();
+  /// The impressions of a step, and how large the parameters are by now.
+  [[nodiscard]] std::string circumstances(std::int64_t step) const;
   [[nodiscard]] Error divergence(const std::string& what, std::int64_t step) const;
   [[nodiscard]] std::int64_t impressions() const {
     return static_cast<std::int64_t>(train_data_->statistics().impressions);

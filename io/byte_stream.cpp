@@ -93,6 +93,7 @@ class GzipStream final : public ByteStream {
       done += room - inflater_.avail_out;
       if (status == Z_STREAM_END) {
         in_member_ = false;
+        after_member_ = true;
         inflateReset(&inflater_);
       } else if (status == Z_BUF_ERROR) {
         throw file_.truncated("gzip");  // no input left and none to come
@@ -100,25 +101,34 @@ class GzipStream final : public ByteStream {
         throw file_.corrupt("gzip", inflater_.msg == nullptr ? "unreadable" : inflater_.msg);
       } else {
         in_member_ = true;
+        after_member_ = false;
       }
     }
     return done;
   }
 
  private:
-  /// False at the proper end: no input left and no member under way.
+  /// False at the proper end: no input left and no member under way. Zeros after a member are padding, of tapes and
+  /// block devices.
   bool refill() {
-    if (inflater_.avail_in > 0) return true;
-    const std::size_t got = file_.read(input_.data(), input_.size());
-    inflater_.next_in = reinterpret_cast<Bytef*>(input_.data());
-    inflater_.avail_in = static_cast<uInt>(got);
-    return got > 0 || in_member_;
+    for (;;) {
+      while (after_member_ && inflater_.avail_in > 0 && *inflater_.next_in == 0) {
+        ++inflater_.next_in;
+        --inflater_.avail_in;
+      }
+      if (inflater_.avail_in > 0) return true;
+      const std::size_t got = file_.read(input_.data(), input_.size());
+      inflater_.next_in = reinterpret_cast<Bytef*>(input_.data());
+      inflater_.avail_in = static_cast<uInt>(got);
+      if (got == 0) return in_member_;
+      if (!after_member_) return true;
+    }
   }
 
   File file_;
   std::vector<char> input_;
   z_stream inflater_{};
-  bool in_member_ = false;
+  bool in_member_ = false, after_member_ = false;
 };
 
 class ZstdStream final : public ByteStream {

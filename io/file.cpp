@@ -1,7 +1,7 @@
 #include "io/file.hpp"
 
 #include <fcntl.h>
-#include <sys/mman.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,25 +19,6 @@ Error failure(const char* action, const std::string& path) {
   return io_error("{}: cannot {}: {}.", path, action, std::strerror(errno));
 }
 
-std::string temporary_name(const std::string& path) {
-  return path + ".tmp-" + std::to_string(::getpid());
-}
-
-void sync_directory(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) throw failure("open", path);
-  const int result = ::fsync(descriptor);
-  const int reason = errno;
-  ::close(descriptor);
-  errno = reason;
-  if (result != 0 && reason != EINVAL) throw failure("sync", path);  // EINVAL: a file system without it
-}
-
-std::string parent(const std::string& path) {
-  const std::string directory = std::filesystem::path(path).parent_path().string();
-  return directory.empty() ? "." : directory;
-}
-
 }  // namespace
 
 File File::open(const std::string& path) {
@@ -49,6 +30,12 @@ File File::open(const std::string& path) {
 File File::create(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor < 0) throw failure("create", path);
+  return {descriptor, path};
+}
+
+File File::append_to(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (descriptor < 0) throw failure("open", path);
   return {descriptor, path};
 }
 
@@ -80,6 +67,11 @@ void File::append(std::span<const std::byte> bytes) {
   }
 }
 
+void File::replace(std::string_view content) {
+  if (::ftruncate(descriptor_, 0) != 0) throw failure("write", path_);
+  append(std::as_bytes(std::span(content)));
+}
+
 void File::read_at(std::uint64_t offset, std::span<std::byte> out) const {
   while (!out.empty()) {
     const ssize_t count = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
@@ -95,17 +87,12 @@ void File::sync() {
   if (::fsync(descriptor_) != 0) throw failure("sync", path_);
 }
 
-MappedFile::MappedFile(const std::string& path) {
-  const File file = File::open(path);
-  size_ = file.size();
-  if (size_ == 0) return;
-  void* const address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.descriptor(), 0);
-  if (address == MAP_FAILED) throw failure("map", path);
-  data_ = static_cast<const std::byte*>(address);
-}
-
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+bool File::try_lock() {
+  while (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return false;
+    if (errno != EINTR) break;
+  }
+  return true;
 }
 
 std::string read_file(const std::string& path, std::uint64_t limit) {
@@ -118,75 +105,35 @@ std::string read_file(const std::string& path, std::uint64_t limit) {
   return content;
 }
 
-namespace {
+void sync_directory(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) throw failure("open", path);
+  const int result = ::fsync(descriptor);
+  const int reason = errno;
+  ::close(descriptor);
+  errno = reason;
+  if (result != 0 && reason != EINVAL) throw failure("sync", path);  // EINVAL: a file system without it
+}
 
-// A link is never replaced: /dev/stdout is one.
-bool is_written_directly(const std::string& path) {
+std::string parent_directory(const std::string& path) {
+  const std::string directory = std::filesystem::path(path).parent_path().string();
+  return directory.empty() ? "." : directory;
+}
+
+void make_directory(const std::string& path) {
   std::error_code error;
-  const std::filesystem::file_status status = std::filesystem::symlink_status(path, error);
-  return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
-}
-
-}  // namespace
-
-namespace {
-
-/// The message names the file that the user asked for.
-File create_for(const std::string& target, const std::string& path) {
-  try {
-    return File::create(path);
-  } catch (const Error& error) {
-    throw Error(error.code(), target + std::string(error.what()).substr(path.size()));
-  }
-}
-
-}  // namespace
-
-StagedFile::StagedFile(std::string target)
-    : target_(std::move(target)),
-      path_(is_written_directly(target_) ? target_ : temporary_name(target_)),
-      file_(create_for(target_, path_)) {}
-
-StagedFile::~StagedFile() {
-  if (!committed_ && path_ != target_) ::unlink(path_.c_str());
-}
-
-void StagedFile::commit() {
-  if (path_ != target_) {
-    file_.sync();
-    if (::rename(path_.c_str(), target_.c_str()) != 0) throw failure("rename to its final name", path_);
-    sync_directory(parent(target_));
-  }
-  committed_ = true;
+  if (std::filesystem::is_directory(path, error)) return;
+  const std::string above = parent_directory(path.back() == '/' ? path.substr(0, path.size() - 1) : path);
+  make_directory(above);
+  if (::mkdir(path.c_str(), 0777) != 0 && (errno != EEXIST || !std::filesystem::is_directory(path, error)))
+    throw failure("create", path);
+  sync_directory(above);
 }
 
 void write_file(const std::string& path, std::string_view content) {
   StagedFile file(path);
   file.append(std::as_bytes(std::span(content)));
   file.commit();
-}
-
-StagedDirectory::StagedDirectory(std::string target) : target_(std::move(target)) {
-  while (target_.size() > 1 && target_.back() == '/') target_.pop_back();
-  if (std::filesystem::exists(std::filesystem::symlink_status(target_)))
-    throw usage_error("{}: exists already. Remove it or choose another name.", target_);
-  path_ = temporary_name(target_);
-  std::error_code error;
-  std::filesystem::remove_all(path_, error);  // left behind by a crashed process with our process id
-  std::filesystem::create_directories(path_, error);
-  if (error) throw io_error("{}: cannot create: {}.", path_, error.message());
-}
-
-StagedDirectory::~StagedDirectory() {
-  std::error_code ignored;
-  if (!committed_) std::filesystem::remove_all(path_, ignored);
-}
-
-void StagedDirectory::commit() {
-  sync_directory(path_);
-  if (::rename(path_.c_str(), target_.c_str()) != 0) throw failure("rename to its final name", path_);
-  committed_ = true;
-  sync_directory(parent(target_));
 }
 
 }  // namespace esmm

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,8 +12,9 @@ namespace esmm {
 /// An open file that closes itself. Every failure throws Error (io) with the path and the system's reason.
 class File {
  public:
-  [[nodiscard]] static File open(const std::string& path);    // for reading
-  [[nodiscard]] static File create(const std::string& path);  // for writing; replaces what is there
+  [[nodiscard]] static File open(const std::string& path);       // for reading
+  [[nodiscard]] static File create(const std::string& path);     // for writing; replaces what is there
+  [[nodiscard]] static File append_to(const std::string& path);  // for writing at the end of what is there, if anything
   /// A file without a name: its space is freed however the program ends.
   [[nodiscard]] static File temporary(const std::string& directory);
   ~File();
@@ -27,9 +29,14 @@ class File {
 
   [[nodiscard]] std::uint64_t size() const;
   void append(std::span<const std::byte> bytes);
+  /// Empties the file first.
+  void replace(std::string_view content);
   /// Fills `out` from `offset`; a file that ends earlier is an error. Safe from several threads.
   void read_at(std::uint64_t offset, std::span<std::byte> out) const;
   void sync();
+  /// Takes the file's lock (flock): false when another open file holds it. It is held until this one is closed, by the
+  /// system when the process is killed. A file system without locks grants it to everyone.
+  [[nodiscard]] bool try_lock();
   [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] const std::string& path() const { return path_; }
 
@@ -39,27 +46,28 @@ class File {
   std::string path_;
 };
 
-/// A whole file, mapped read-only.
-class MappedFile {
- public:
-  explicit MappedFile(const std::string& path);
-  ~MappedFile();
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-  [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
-
- private:
-  const std::byte* data_ = nullptr;
-  std::size_t size_ = 0;
-};
-
 /// Reads a whole file; one larger than `limit` bytes is a data error.
 [[nodiscard]] std::string read_file(const std::string& path, std::uint64_t limit);
 /// Writes to a temporary name in the same directory, syncs, renames.
 void write_file(const std::string& path, std::string_view content);
 
-/// Writes a file under a temporary name next to `target`. Removed again unless committed. A target that exists and is
-/// no regular file (a pipe, /dev/stdout) is written directly.
+/// Makes the names in a directory survive a crash of the machine.
+void sync_directory(const std::string& path);
+/// The directory that a file is in: "." for a bare name.
+[[nodiscard]] std::string parent_directory(const std::string& path);
+/// Creates a directory and those above it, synced into theirs. One that exists is left as it is.
+void make_directory(const std::string& path);
+
+/// Removes what dead processes have left in `directory`: files and directories staged for targets whose names begin
+/// with `prefix`. Their writers hold locks on them, so that the living are told from the dead. Best effort; never
+/// throws.
+void remove_abandoned(const std::string& directory, std::string_view prefix = {});
+
+/// The process that is staging `target` now, if there is one.
+[[nodiscard]] std::optional<int> process_staging(const std::string& target);
+
+/// Writes a file under a temporary name next to `target`. Removed again unless committed, or by the next who stages the
+/// same target. A target that exists and is no regular file (a pipe, /dev/stdout) is written directly.
 class StagedFile {
  public:
   explicit StagedFile(std::string target);
@@ -76,7 +84,8 @@ class StagedFile {
   bool committed_ = false;
 };
 
-/// Builds a directory under a temporary name next to `target`. Removed again unless committed.
+/// Builds a directory under a temporary name next to `target`. Removed again unless committed, or by the next who
+/// stages the same target.
 class StagedDirectory {
  public:
   /// Throws Error (usage) if `target` exists.
@@ -90,6 +99,7 @@ class StagedDirectory {
 
  private:
   std::string target_, path_;
+  File lock_;
   bool committed_ = false;
 };
 

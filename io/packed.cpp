@@ -3,7 +3,6 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cstring>
 #include <mutex>
 
 #include "io/block_codec.hpp"
@@ -45,17 +44,22 @@ struct PackedDataset::Impl {
   explicit Impl(const std::string& directory)
       : path(directory),
         blocks_path(directory + "/blocks.bin"),
-        blocks(blocks_path),
-        manifest(load_manifest(directory, blocks.bytes().size())),
+        blocks(File::open(blocks_path)),
+        manifest(load_manifest(directory, blocks.size())),
         layout(layout_of(manifest)) {
-    const auto bytes = blocks.bytes();
-    if (bytes.size() < kBlocksMagic.size() || std::memcmp(bytes.data(), kBlocksMagic.data(), kBlocksMagic.size()) != 0)
+    std::string magic(std::min<std::uint64_t>(blocks.size(), kBlocksMagic.size()), '\0');
+    blocks.read_at(0, std::as_writable_bytes(std::span(magic)));
+    if (magic != kBlocksMagic)
       throw data_error("{}: does not begin with {}: not a file of blocks. Pack the log again.", blocks_path,
                        kBlocksMagic);
   }
 
+  /// The block's bytes, read into `buffer` and checked: what is decoded is what was checked, whatever becomes of the
+  /// file.
+  [[nodiscard]] std::span<const std::byte> read(std::size_t block, std::vector<std::byte>& buffer) const;
+
   std::string path, blocks_path;
-  MappedFile blocks;
+  File blocks;
   Manifest manifest;
   BlockLayout layout;
   mutable std::mutex mutex;
@@ -103,12 +107,26 @@ std::shared_ptr<const Vocabulary> PackedDataset::vocabulary() const {
   return impl_->vocabulary;
 }
 
-void PackedDataset::decode(std::size_t block, Block& out, bool with_sample_ids) const {
-  const Manifest::BlockEntry& entry = impl_->manifest.blocks.at(block);
-  const auto bytes = impl_->blocks.bytes().subspan(entry.offset, entry.bytes);
-  if (XXH3_64bits(bytes.data(), bytes.size()) != entry.checksum)
+std::span<const std::byte> PackedDataset::Impl::read(std::size_t block, std::vector<std::byte>& buffer) const {
+  const Manifest::BlockEntry& entry = manifest.blocks.at(block);
+  buffer.resize(entry.bytes);
+  blocks.read_at(entry.offset, buffer);
+  if (XXH3_64bits(buffer.data(), buffer.size()) != entry.checksum)
     throw data_error("{}: block {}, byte {}: does not match its checksum. The file is corrupt: pack the log again.",
-                     impl_->blocks_path, block, entry.offset);
+                     blocks_path, block, entry.offset);
+  return buffer;
+}
+
+void PackedDataset::verify() const {
+  std::vector<std::byte> buffer;
+  for (std::size_t block = 0; block < block_count(); ++block) static_cast<void>(impl_->read(block, buffer));
+  static_cast<void>(vocabulary());
+}
+
+void PackedDataset::decode(std::size_t block, Block& out, bool with_sample_ids) const {
+  std::vector<std::byte> buffer;
+  const std::span<const std::byte> bytes = impl_->read(block, buffer);
+  const Manifest::BlockEntry& entry = impl_->manifest.blocks.at(block);
   decode_block(bytes, entry.shape, impl_->layout, {impl_->blocks_path, block, entry.offset}, with_sample_ids, out);
 }
 

@@ -70,11 +70,12 @@ struct DatasetStatistics {
   std::vector<DenseStatistics> dense;   // as Schema::dense
 };
 
-/// A packed dataset: a directory of manifest.json, blocks.bin and vocab/. Memory-mapped and read-only; `decode` is safe
-/// from several threads. docs/data_format.md has the layout.
+/// A packed dataset: a directory of manifest.json, blocks.bin and vocab/. Read-only; `decode` is safe from several
+/// threads. Not memory-mapped, so that a file that is cut short or cannot be read is an Error and not a signal.
+/// docs/data_format.md has the layout.
 class PackedDataset {
  public:
-  /// Validates the manifest, sizes and offsets before mapping; throws Error (data: corrupt; io: unreadable).
+  /// Validates the manifest, sizes and offsets before anything is read; throws Error (data: corrupt; io: unreadable).
   [[nodiscard]] static std::shared_ptr<const PackedDataset> open(const std::string& directory);
   ~PackedDataset();
 
@@ -91,6 +92,8 @@ class PackedDataset {
   /// Verifies the block's checksum and decodes it into `out`, reusing its memory. Throws Error (data) naming the file,
   /// the block and the byte offset when anything in it is out of bounds or does not match.
   void decode(std::size_t block, Block& out, bool with_sample_ids) const;
+  /// Reads all of it: every block and id against its checksum. Throws Error (data: corrupt; io: unreadable).
+  void verify() const;
 
  private:
   struct Impl;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "io/file.hpp"
 #include "kernels/error.hpp"
@@ -115,13 +116,21 @@ void for_each_piece(const Source& source, Staging& staging, Use&& use) {
   }
 }
 
+/// XXH3-64 of pieces.
+class Hasher {
+ public:
+  Hasher() : state_(XXH3_createState(), &XXH3_freeState) { XXH3_64bits_reset(state_.get()); }
+  void add(std::span<const std::byte> piece) { XXH3_64bits_update(state_.get(), piece.data(), piece.size()); }
+  [[nodiscard]] std::string digest() const { return hex(XXH3_64bits_digest(state_.get())); }
+
+ private:
+  std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_;
+};
+
 std::string checksum(const Source& source, Staging& staging) {
-  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), &XXH3_freeState);
-  XXH3_64bits_reset(state.get());
-  for_each_piece(source, staging, [&](std::span<const std::byte> piece) {
-    XXH3_64bits_update(state.get(), piece.data(), piece.size());
-  });
-  return hex(XXH3_64bits_digest(state.get()));
+  Hasher hasher;
+  for_each_piece(source, staging, [&](std::span<const std::byte> piece) { hasher.add(piece); });
+  return hasher.digest();
 }
 
 std::vector<Source> collect(const std::vector<StridedTensor>& floats, const std::map<std::string, TensorView>& others) {
@@ -150,7 +159,18 @@ std::vector<Source> collect(const std::vector<StridedTensor>& floats, const std:
   return sources;
 }
 
-/// The header with its length in front, padded with spaces to a multiple of 8.
+/// The header's own checksum is of the header with zeros in its place; null when it has none.
+constexpr std::string_view seal_mark = "\"xxh3\":\"", seal_zeros = "0000000000000000";
+
+std::optional<std::string> take_seal(std::string& header) {
+  const std::size_t at = header.find(seal_mark);
+  if (at == std::string::npos || header.size() - at - seal_mark.size() < seal_zeros.size()) return std::nullopt;
+  const std::string seal = header.substr(at + seal_mark.size(), seal_zeros.size());
+  header.replace(at + seal_mark.size(), seal_zeros.size(), seal_zeros);
+  return seal;
+}
+
+/// The header with its length in front, sealed and padded with spaces to a multiple of 8.
 std::string encode_header(const json& header, const std::string& path) {
   std::string text;
   try {
@@ -160,6 +180,7 @@ std::string encode_header(const json& header, const std::string& path) {
                      path);
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');
+  text.replace(text.find(seal_mark) + seal_mark.size(), seal_zeros.size(), hex(XXH3_64bits(text.data(), text.size())));
   const std::uint64_t length = text.size();
   std::string result(sizeof length, '\0');
   std::memcpy(result.data(), &length, sizeof length);
@@ -175,6 +196,7 @@ void save_safetensors(const std::string& path, const std::vector<StridedTensor>&
   Staging staging;
   json header;
   header["__metadata__"] = metadata;
+  header["__metadata__"]["xxh3"] = seal_zeros;
   std::uint64_t offset = 0;
   for (const Source& source : sources) {
     header["__metadata__"][std::string(checksum_prefix) + source.name] = checksum(source, staging);
@@ -266,18 +288,18 @@ bool same_shape(std::span<const std::int64_t> shape, std::int64_t rows, std::int
 }  // namespace
 
 struct SafetensorsFile::Impl {
-  explicit Impl(const std::string& path_) : path(path_), file(path_) {
-    const std::span<const std::byte> all = file.bytes();
+  explicit Impl(const std::string& path_) : path(path_), file(File::open(path_)) {
+    const std::uint64_t size = file.size();
     std::uint64_t length = 0;
-    if (all.size() < sizeof length) throw corrupt(path, "{} bytes are too few for a header", all.size());
-    std::memcpy(&length, all.data(), sizeof length);
-    if (length > all.size() - sizeof length || length > largest_header) {
+    if (size < sizeof length) throw corrupt(path, "{} bytes are too few for a header", size);
+    file.read_at(0, std::as_writable_bytes(std::span(&length, 1)));
+    if (length > size - sizeof length || length > largest_header) {
       throw corrupt(path, "header length {} exceeds the file", length);
     }
-    const auto header_bytes = all.subspan(sizeof length, static_cast<std::size_t>(length));
-    data = all.subspan(sizeof length + header_bytes.size());
-    const auto* text = reinterpret_cast<const char*>(header_bytes.data());
-    const json header = json::parse(text, text + header_bytes.size(), nullptr, /*allow_exceptions=*/false);
+    std::string text(static_cast<std::size_t>(length), '\0');
+    file.read_at(sizeof length, std::as_writable_bytes(std::span(text)));
+    data = sizeof length + length;
+    const json header = json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!header.is_object()) throw corrupt(path, "the header is not a JSON object");
     for (const auto& [name, value] : header.items()) {
       if (name == "__metadata__") {
@@ -286,7 +308,17 @@ struct SafetensorsFile::Impl {
         entries.emplace(name, parse_entry(path, name, value));
       }
     }
-    check_layout(path, entries, data.size());
+    check_layout(path, entries, size - data);
+    check_seal(text);
+  }
+
+  /// All or nothing: a file with checksums has one for its header and for each of its tensors.
+  void check_seal(std::string& header) const {
+    const std::optional<std::string> seal = take_seal(header);
+    if (!seal && checksums.empty()) return;
+    if (!seal || *seal != hex(XXH3_64bits(header.data(), header.size())) || checksums.size() != entries.size()) {
+      throw corrupt(path, "the header does not match its checksum");
+    }
   }
 
   void parse_metadata(const json& value) {
@@ -295,7 +327,7 @@ struct SafetensorsFile::Impl {
       if (!text.is_string()) throw corrupt(path, "__metadata__ entry \"{}\" is not a string", key);
       if (key.starts_with(checksum_prefix)) {
         checksums[key.substr(checksum_prefix.size())] = text.get<std::string>();
-      } else {
+      } else if (key != "xxh3") {
         metadata[key] = text.get<std::string>();
       }
     }
@@ -309,20 +341,30 @@ struct SafetensorsFile::Impl {
     return found->second;
   }
 
-  [[nodiscard]] std::span<const std::byte> checked_bytes(const std::string& name) const {
+  /// Calls use(piece, place of its first byte in the tensor) for consecutive pieces of the tensor, then checks them
+  /// all.
+  template <class Use>
+  void read_checked(const std::string& name, std::size_t piece_bytes, const Use& use) const {
     const Entry& found = entry(name);
-    const auto bytes =
-        data.subspan(static_cast<std::size_t>(found.begin), static_cast<std::size_t>(found.end - found.begin));
+    const std::uint64_t bytes = found.end - found.begin;
+    Hasher hasher;
+    std::vector<std::byte> buffer(static_cast<std::size_t>(std::min<std::uint64_t>(piece_bytes, bytes)));
+    for (std::uint64_t at = 0; at < bytes; at += piece_bytes) {
+      const auto piece =
+          std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(piece_bytes, bytes - at)));
+      file.read_at(data + found.begin + at, piece);
+      hasher.add(piece);
+      use(std::span<const std::byte>(piece), static_cast<std::size_t>(at));
+    }
     const auto checksum = checksums.find(name);
-    if (checksum != checksums.end() && checksum->second != hex(XXH3_64bits(bytes.data(), bytes.size()))) {
+    if (checksum != checksums.end() && checksum->second != hasher.digest()) {
       throw corrupt(path, "tensor \"{}\" does not match its checksum", name);
     }
-    return bytes;
   }
 
   std::string path;
-  MappedFile file;
-  std::span<const std::byte> data;
+  File file;
+  std::uint64_t data = 0;  // where the tensors begin
   std::map<std::string, Entry> entries;
   std::map<std::string, std::string> metadata, checksums;
 };
@@ -348,8 +390,19 @@ std::vector<std::int64_t> SafetensorsFile::shape(const std::string& name) const 
   return impl_->entry(name).shape;
 }
 
-std::span<const std::byte> SafetensorsFile::bytes(const std::string& name) const {
-  return impl_->checked_bytes(name);
+std::vector<std::byte> SafetensorsFile::bytes(const std::string& name) const {
+  const Entry& entry = impl_->entry(name);
+  std::vector<std::byte> all(static_cast<std::size_t>(entry.end - entry.begin));
+  impl_->read_checked(name, chunk_bytes, [&](std::span<const std::byte> piece, std::size_t at) {
+    std::copy(piece.begin(), piece.end(), all.begin() + static_cast<std::ptrdiff_t>(at));
+  });
+  return all;
+}
+
+void SafetensorsFile::verify() const {
+  for (const std::string& name : names()) {
+    impl_->read_checked(name, chunk_bytes, [](std::span<const std::byte>, std::size_t) {});
+  }
 }
 
 void SafetensorsFile::read(const std::string& name, float* to, std::int64_t rows, std::int64_t cols,
@@ -359,23 +412,22 @@ void SafetensorsFile::read(const std::string& name, float* to, std::int64_t rows
     throw data_error("{}: tensor \"{}\" is {} [{}] where F32 [{}, {}] is needed. It belongs to another model.",
                      impl_->path, name, entry.dtype, fmt::join(entry.shape, ", "), rows, cols);
   }
-  const std::byte* from = impl_->checked_bytes(name).data();
   if (rows == 0 || cols == 0) return;
-  if (memory == nullptr) {
-    copy_rows(from, cols, to, stride, rows, cols);
-    return;
-  }
   Staging staging;
   const StridedTensor target = cut_single_row({name, to, rows, cols, stride, {}, memory});
-  for (std::int64_t first = 0; first < target.rows; first += rows_per_piece(target.stride)) {
-    const std::int64_t count = std::min(rows_per_piece(target.stride), target.rows - first);
+  const auto row_bytes = static_cast<std::size_t>(target.cols) * sizeof(float);
+  const auto piece_bytes = static_cast<std::size_t>(rows_per_piece(target.stride)) * row_bytes;
+  impl_->read_checked(name, piece_bytes, [&](std::span<const std::byte> piece, std::size_t at) {
+    const auto first = static_cast<std::int64_t>(at / row_bytes),
+               count = static_cast<std::int64_t>(piece.size() / row_bytes);
+    float* const place = to + first * target.stride;
+    if (memory == nullptr) return copy_rows(piece.data(), target.cols, place, target.stride, count, target.cols);
     staging.fetched.resize(static_cast<std::size_t>((count - 1) * target.stride + target.cols));
     if (target.stride != target.cols)
       (void)rows_on_host(target, first, count, staging);  // for what is between the rows
-    copy_rows(from + first * target.cols * float_bytes, target.cols, staging.fetched.data(), target.stride, count,
-              target.cols);
-    memory->copy_from_host(to + first * target.stride, staging.fetched.data(), staging.fetched.size() * sizeof(float));
-  }
+    copy_rows(piece.data(), target.cols, staging.fetched.data(), target.stride, count, target.cols);
+    memory->copy_from_host(place, staging.fetched.data(), staging.fetched.size() * sizeof(float));
+  });
 }
 
 }  // namespace esmm

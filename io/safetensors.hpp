@@ -29,14 +29,16 @@ struct StridedTensor {
 
 /// Writes tensors in the safetensors format (wider dtypes first so that each is aligned, then by name), to a temporary
 /// name, synced, then renamed. `metadata` goes to __metadata__, with an XXH3 checksum of each tensor under
-/// "xxh3:<name>". Strided tensors are streamed, those of another memory through a block of some MB. Throws Error (io;
-/// data: a name that is not UTF-8).
+/// "xxh3:<name>" and one of the header (with zeros in its place) under "xxh3". Strided tensors are streamed, those of
+/// another memory through a block of some MB. Throws Error (io; data: a name that is not UTF-8).
 void save_safetensors(const std::string& path, const std::vector<StridedTensor>& floats,
                       const std::map<std::string, TensorView>& others,
                       const std::map<std::string, std::string>& metadata);
 
-/// A memory-mapped safetensors file. Validates the header against the file's size before use and the checksum of a
-/// tensor when it is read (tensors written by other software have none). Throws Error (data) on anything malformed.
+/// A safetensors file. Validates the header against its checksum and the file's size before anything is allocated for a
+/// tensor, and each tensor against its checksum as it is read (files written by other software have none). Not
+/// memory-mapped: a file that is cut short meanwhile is an Error (io), not a signal. Throws Error (data) on anything
+/// malformed.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::string& path);
@@ -49,11 +51,14 @@ class SafetensorsFile {
   [[nodiscard]] bool has(const std::string& name) const;
   [[nodiscard]] std::vector<std::int64_t> shape(const std::string& name) const;
   /// Copies a float tensor of rows x cols into strided memory, `memory`'s or (null) the host's; what lies between the
-  /// rows stays. Throws Error (data) if it is absent, not F32, or has another shape.
+  /// rows stays. Throws Error (data) if it is absent, not F32, of another shape, or (then `data` is overwritten)
+  /// damaged.
   void read(const std::string& name, float* data, std::int64_t rows, std::int64_t cols, std::int64_t stride,
             Memory* memory = nullptr) const;
   /// The tensor's bytes (checked against its checksum), whatever its dtype.
-  [[nodiscard]] std::span<const std::byte> bytes(const std::string& name) const;
+  [[nodiscard]] std::vector<std::byte> bytes(const std::string& name) const;
+  /// Reads every tensor against its checksum.
+  void verify() const;
 
  private:
   struct Impl;

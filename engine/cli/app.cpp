@@ -8,6 +8,7 @@
 #include <deque>
 #include <filesystem>
 #include <new>
+#include <system_error>
 
 #include "engine/cli/command.hpp"
 #include "engine/cli/logging.hpp"
@@ -255,6 +256,7 @@ int fail(ExitCode code, std::string message) {
 
 int run(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then an error of one write, not the end of the program
+  std::signal(SIGXFSZ, SIG_IGN);  // so is a file that may not grow
   try {
     start_logging("info");
     dispatch(argc, argv);
@@ -266,6 +268,8 @@ int run(int argc, char** argv) {
                 "out of memory. Lower --batch-size, --dim, --window-mb or --threads, or raise --min-count.");
   } catch (const fs::filesystem_error& error) {
     return fail(ExitCode::io, fmt::format("{}: {}.", error.path1().string(), error.code().message()));
+  } catch (const std::system_error& error) {  // a thread, most likely
+    return fail(ExitCode::device, fmt::format("out of system resources: {}. Lower --threads.", error.what()));
   } catch (const std::exception& error) {
     return fail(ExitCode::internal, fmt::format("internal error: {}", error.what()));
   }

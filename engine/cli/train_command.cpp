@@ -5,6 +5,7 @@
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "engine/cli/logging.hpp"
 #include "engine/cli/pack_progress.hpp"
@@ -158,6 +159,25 @@ void finish(const Config& config, const RunDirectory& directory, const Backend& 
                            directory.path()));
 }
 
+/// Continues from the newest checkpoint that is whole; from the beginning when none was written yet.
+void resume_run(TrainingRun& run, const RunDirectory& directory) {
+  const std::vector<std::string> checkpoints = directory.checkpoint_paths();
+  if (checkpoints.empty()) {
+    directory.rewind_metrics(0, 0);
+    spdlog::info("{}: no checkpoint was written yet; starting from the beginning", directory.path());
+    return;
+  }
+  const auto skipped = [](const std::string& reason) { spdlog::warn("skipped a checkpoint: {}", reason); };
+  const std::optional<std::string> checkpoint = newest_good_checkpoint(checkpoints, skipped);
+  if (!checkpoint) {
+    throw data_error("{}/checkpoints: none of its {} checkpoints is whole. Start anew with another --out.",
+                     directory.path(), checkpoints.size());
+  }
+  run.resume(*checkpoint);
+  spdlog::info("resuming from {}{}", *checkpoint,
+               run.stopped_early() ? ": it had stopped early, so nothing is left to train" : "");
+}
+
 }  // namespace
 
 void train_command(const Config& given, const std::string& resume) {
@@ -166,6 +186,8 @@ void train_command(const Config& given, const std::string& resume) {
   make_paths_absolute(config);
   if (resume.empty() && config.out.empty()) config.out = default_run_path(config);
   const RunDirectory directory = resume.empty() ? RunDirectory::create(config.out) : RunDirectory::open(resume);
+  std::optional<File> lock;  // a new run's directory is made when it starts
+  if (!resume.empty()) lock.emplace(directory.lock());
 
   install_interrupt_handlers();
   const Datasets data = open_datasets(config, directory, !resume.empty());
@@ -178,7 +200,10 @@ void train_command(const Config& given, const std::string& resume) {
   const auto impressions = static_cast<std::int64_t>(data.train->statistics().impressions);
   const bool resident = check_memories(*backend, config, spec, *data.train);
   choose_towers(*backend, spec, data.train->statistics(), config);
-  if (resume.empty()) directory.write_setup(config, spec.schema, *vocabulary);
+  if (resume.empty()) {
+    lock.emplace(directory.lock());
+    directory.write_setup(config, spec.schema, *vocabulary);
+  }
 
   Progress progress("train", static_cast<std::uint64_t>(impressions * config.epochs), "rows");
   TrainingRun run(*backend, config, spec, directory, data.train, data.valid, observe(progress), resident);
@@ -186,13 +211,9 @@ void train_command(const Config& given, const std::string& resume) {
                backend->name(), data.train->statistics().impressions, spec.arena_rows(), run.parameters().count(),
                run.total_steps());
   if (!resume.empty()) {
-    const std::vector<std::int64_t> steps = directory.checkpoints();
-    if (steps.empty()) throw data_error("{}: has no checkpoint to resume from. Start anew with another --out.", resume);
-    run.resume(directory.checkpoint_path(steps.back()));
+    resume_run(run, directory);
     directory.write_config(config);
     progress.start_at(static_cast<std::uint64_t>(run.rows()));
-    spdlog::info("resuming from {}{}", directory.checkpoint_path(steps.back()),
-                 run.stopped_early() ? ": it had stopped early, so nothing is left to train" : "");
   }
   const TrainingResult result = run.run();
   if (const std::string replays = backend->replay_summary(); !replays.empty()) spdlog::info("{}", replays);

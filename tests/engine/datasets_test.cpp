@@ -134,6 +134,28 @@ TEST_F(Datasets, DamagedCacheEntryIsPackedAgain) {
   EXPECT_FALSE(packs(wanted));
 }
 
+TEST_F(Datasets, ACacheEntryWithACorruptBlockOrIdIsPackedAgain) {
+  const DatasetRequest wanted = request(directory_.write("log.csv", csv_log(100)));
+  EXPECT_TRUE(packs(wanted));
+  const std::string entry = last_->path();
+  std::vector<std::string> files{entry + "/blocks.bin"};
+  for (const auto& file : fs::directory_iterator(entry + "/vocab")) files.push_back(file.path().string());
+  for (const std::string& file : files) {
+    std::string bytes = test::read_bytes(file);
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    test::write_bytes(file, bytes);
+    EXPECT_TRUE(packs(wanted)) << file;
+    EXPECT_FALSE(packs(wanted)) << file;
+  }
+}
+
+TEST_F(Datasets, WhatAKilledPackerLeftIsRemoved) {
+  const std::string left = directory_ / "cache/0123456789abcdef.tmp-77";
+  fs::create_directories(left + "/vocab");
+  EXPECT_TRUE(packs(request(directory_.write("log.csv", csv_log(100)))));
+  EXPECT_FALSE(fs::exists(left));
+}
+
 TEST_F(Datasets, BadLogLeavesNoCacheEntry) {
   const std::string file = directory_.write("log.csv", "click,conversion,item\n1,0,5\n1,2,5\n");
   EXPECT_THAT(message_of(request(file), ExitCode::data), HasSubstr("log.csv:3"));

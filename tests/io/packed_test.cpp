@@ -74,6 +74,37 @@ TEST(PackedDataset, RefusesFilesThatAreCutShortOrTooLong) {
   }
 }
 
+TEST(PackedDataset, VerifyingFindsEveryFlippedBitOfAnyFile) {
+  const TemporaryDirectory directory;
+  const std::string packed = tiny_dataset(directory);
+  EXPECT_NO_THROW(PackedDataset::open(packed)->verify());
+  for (const auto& file : std::filesystem::recursive_directory_iterator(packed)) {
+    if (!file.is_regular_file()) continue;
+    const std::string path = file.path().string(), good = test::read_bytes(path);
+    for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
+      std::string bad = good;
+      bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
+      test::write_bytes(path, bad);
+      EXPECT_THROW(PackedDataset::open(packed)->verify(), Error) << path << ": bit " << bit;
+    }
+    test::write_bytes(path, good);
+  }
+}
+
+TEST(PackedDataset, AFileThatIsCutShortWhileItIsOpenIsAnError) {
+  const TemporaryDirectory directory;
+  const std::string packed = tiny_dataset(directory);
+  const auto dataset = PackedDataset::open(packed);
+  std::filesystem::resize_file(packed + "/blocks.bin", 16);
+  Block block;
+  try {
+    dataset->decode(0, block, false);
+    FAIL() << "decoded what is not there";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::io);
+  }
+}
+
 TEST(PackedDataset, RefusesAConsistentlySealedManifestThatDoesNotFitItsBlocks) {
   const TemporaryDirectory directory;
   const std::string packed = tiny_dataset(directory);

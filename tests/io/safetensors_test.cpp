@@ -221,6 +221,32 @@ TEST_F(Safetensors, FindsEveryFlippedBitOfTheData) {
   }
 }
 
+TEST_F(Safetensors, FindsEveryFlippedBitOfTheHeader) {
+  const std::vector<float> values = {1, 2, 3, 4};
+  save_safetensors(path_, {{"first", values.data(), 1, 2, 2, {2}}, {"second", values.data(), 1, 4, 4, {4}}}, {},
+                   {{"step", "100"}});
+  const std::string good = content();
+  for (std::size_t bit = 0; bit < (good.size() - 24) * 8; ++bit) {
+    std::string bad = good;
+    bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
+    write(bad);
+    EXPECT_NE(complaint(), "") << "bit " << bit % 8 << " of byte " << bit / 8;
+  }
+}
+
+TEST_F(Safetensors, AFileThatIsCutShortWhileItIsOpenIsAnError) {
+  const std::vector<float> values(10'000, 1.0F);
+  save_safetensors(path_, {{"t", values.data(), 1, 10'000, 10'000, {10'000}}}, {}, {});
+  const SafetensorsFile file(path_);
+  std::filesystem::resize_file(path_, 8192);
+  try {
+    file.verify();
+    ADD_FAILURE() << "read what is not there";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::io);
+  }
+}
+
 TEST_F(Safetensors, FindsEveryTruncation) {
   const std::vector<float> values = {1, 2, 3, 4};
   save_safetensors(path_, {{"t", values.data(), 2, 2, 2, {2, 2}}}, {}, {{"key", "value"}});

@@ -59,6 +59,8 @@ TEST(TextSource, CutsAtLineEndsWhateverTheChunkSizeAndTheCompression) {
       directory.write("gz", gzip(text)),
       directory.write("zst", zstd(text)),
       directory.write("members", gzip(view.substr(0, half)) + gzip("") + gzip(view.substr(half))),
+      directory.write("padded", gzip(text) + std::string(300'000, '\0')),
+      directory.write("padding between", gzip(view.substr(0, half)) + std::string(7, '\0') + gzip(view.substr(half))),
       directory.write("frames", zstd(view.substr(0, half)) + zstd(view.substr(half))),
       directory.write("skippable", std::string("\x50\x2A\x4D\x18\x02\0\0\0ab", 10) + zstd(text))};
   for (const std::string& path : paths) {
@@ -105,6 +107,7 @@ TEST(TextSource, NamesTruncatedAndCorruptData) {
   for (const std::size_t keep : {std::size_t{5}, zst.size() / 2, zst.size() - 1}) {
     EXPECT_THAT(error(zst.substr(0, keep)), HasSubstr("/log: truncated zstd data: the file ends early"));
   }
+  EXPECT_THAT(error(gz + std::string(9, '\0') + "x"), HasSubstr("/log: "));
   std::string damaged = gz;
   damaged[gz.size() - 6] ^= 1;  // in the checksum
   EXPECT_THAT(error(damaged), HasSubstr("/log: corrupt gzip data (incorrect data check)"));

@@ -1,0 +1,75 @@
+#include "io/file.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "kernels/error.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace esmm {
+namespace {
+
+namespace fs = std::filesystem;
+using test::TemporaryDirectory;
+
+TEST(Staging, TheNextWriterRemovesWhatADeadOneLeftOfTheSameTargetOnly) {
+  const TemporaryDirectory directory;
+  const std::string file = directory.write("out.csv.tmp-77", "half");
+  const std::string neighbour = directory.write("other.csv.tmp-77", "half");
+  const std::string unrelated = directory.write("out.csv.tmp-mine", "whole");
+  fs::create_directories(directory / "packed.tmp-77/vocab");
+  { const StagedFile staged(directory / "out.csv"); }
+  { const StagedDirectory staged(directory / "packed"); }
+  EXPECT_FALSE(fs::exists(file));
+  EXPECT_FALSE(fs::exists(directory / "packed.tmp-77"));
+  EXPECT_TRUE(fs::exists(neighbour));
+  EXPECT_TRUE(fs::exists(unrelated));
+}
+
+TEST(Staging, WhatALivingWriterStagesIsKeptAndItsProcessNamed) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(process_staging(directory / "packed"), std::nullopt);
+  StagedDirectory staged(directory / "packed");
+  StagedFile file(directory / "file");
+  remove_abandoned(directory.path());
+  EXPECT_TRUE(fs::exists(staged.path()));
+  EXPECT_EQ(process_staging(directory / "packed"), getpid());
+  EXPECT_EQ(process_staging(directory / "file"), getpid());
+  staged.commit();
+  file.commit();
+  EXPECT_EQ(process_staging(directory / "packed"), std::nullopt);
+  EXPECT_TRUE(fs::is_directory(directory / "packed"));
+  EXPECT_TRUE(fs::is_regular_file(directory / "file"));
+}
+
+TEST(FileLock, IsHeldByOneOpenFileUntilItIsClosed) {
+  const TemporaryDirectory directory;
+  File second = File::append_to(directory / "lock");
+  {
+    File first = File::append_to(directory / "lock");
+    EXPECT_TRUE(first.try_lock());
+    first.replace("1");
+    first.replace("23");
+    EXPECT_FALSE(second.try_lock());
+    EXPECT_EQ(read_file(directory / "lock", 100), "23");
+  }
+  EXPECT_TRUE(second.try_lock());
+}
+
+TEST(Directories, AreMadeWithThoseAboveThemUnlessAFileIsInTheWay) {
+  const TemporaryDirectory directory;
+  make_directory(directory / "a/b/c/");
+  make_directory(directory / "a/b");
+  EXPECT_TRUE(fs::is_directory(directory / "a/b/c"));
+  try {
+    make_directory(directory.write("file", "x") + "/inside");
+    FAIL() << "made a directory in a file";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::io);
+  }
+}
+
+}  // namespace
+}  // namespace esmm
