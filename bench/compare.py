@@ -71,7 +71,7 @@ class Comparison:
 
     def peer(self, export, engine, variant):
         return json.loads(run([self.options.python, ROOT / "bench/peers/esmm_torch.py", "--export", export, "--engine",
-                               engine, "--variant", variant, "--passes", 1 if variant == "joined" else 2]))
+                               engine, "--variant", variant, "--passes", 2]))
 
     def probe(self):
         return json.loads(run([self.step, "--probe"]))["fma_gflops"]
