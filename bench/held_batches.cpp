@@ -1,0 +1,68 @@
+#include "bench/held_batches.hpp"
+
+namespace esmm::bench {
+
+LoaderOptions loader_options(const Config& config) {
+  LoaderOptions options;
+  options.batch_size = config.batch_size;
+  options.order = config.shuffle == Shuffle::common_row   ? Order::by_common_row
+                  : config.shuffle == Shuffle::impression ? Order::by_impression
+                                                          : Order::sequential;
+  options.seed = config.seed;
+  options.window_bytes = static_cast<std::uint64_t>(config.window_mb) << 20U;
+  return options;
+}
+
+HeldBatches::HeldBatches(Backend& backend, const std::shared_ptr<const PackedDataset>& dataset,
+                         const ModelInputs& inputs, const Config& config, std::int64_t count) {
+  Loader loader(dataset, inputs, loader_options(config));
+  loader.start(0);
+  for (std::int64_t b = 0; b < count; ++b) {
+    const HostBatch* batch = loader.next();
+    if (batch == nullptr) break;
+    host_.push_back(*batch);
+  }
+  for (const HostBatch& batch : host_) {
+    const BatchView from = batch.view();
+    BatchView to = from;
+    to.sample = copy(backend, from.sample);
+    to.common = copy(backend, from.common);
+    to.common_begin = copy(backend, integers_, from.common_begin);
+    to.dense.data = copy(backend, floats_, std::span<const float>(batch.dense)).data();
+    to.click = copy(backend, labels_, from.click);
+    to.conversion = copy(backend, labels_, from.conversion);
+    views_.push_back(to);
+  }
+}
+
+template <class T>
+std::span<const T> HeldBatches::copy(Backend& backend, std::vector<Buffer<T>>& kept, std::span<const T> from) {
+  Buffer<T>& buffer = kept.emplace_back(backend.memory(), static_cast<std::int64_t>(from.size()));
+  buffer.copy_from_host(from);
+  return buffer.span();
+}
+
+Bags HeldBatches::copy(Backend& backend, const Bags& bags) {
+  return {copy(backend, integers_, bags.offsets), copy(backend, integers_, bags.rows),
+          copy(backend, floats_, bags.weights), bags.fields};
+}
+
+std::int64_t HeldBatches::impressions() const {
+  std::int64_t sum = 0;
+  for (const BatchView& view : views_) sum += view.impressions;
+  return sum;
+}
+
+std::int64_t HeldBatches::common_rows() const {
+  std::int64_t sum = 0;
+  for (const BatchView& view : views_) sum += view.common_rows();
+  return sum;
+}
+
+std::int64_t HeldBatches::ids() const {
+  std::int64_t sum = 0;
+  for (const BatchView& view : views_) sum += view.sample.ids() + view.common.ids();
+  return sum;
+}
+
+}  // namespace esmm::bench

@@ -1,0 +1,43 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/config.hpp"
+#include "engine/model_spec.hpp"
+#include "kernels/backend.hpp"
+
+namespace esmm::bench {
+
+/// Copies of an epoch's first batches, so that steps can be timed without loading. Not padded.
+class HeldBatches {
+ public:
+  /// The first `count` batches (fewer where the epoch is shorter) of epoch 0, exactly as `esmm_gpu train` would see
+  /// them with this configuration.
+  HeldBatches(Backend& backend, const std::shared_ptr<const PackedDataset>& dataset, const ModelInputs& inputs,
+              const Config& config, std::int64_t count);
+
+  [[nodiscard]] const std::vector<HostBatch>& host() const { return host_; }
+  /// The same in the backend's memory.
+  [[nodiscard]] const std::vector<BatchView>& views() const { return views_; }
+  [[nodiscard]] std::int64_t impressions() const;
+  [[nodiscard]] std::int64_t common_rows() const;
+  /// Embedding rows that are read per pass: each common row's ids once.
+  [[nodiscard]] std::int64_t ids() const;
+
+ private:
+  template <class T>
+  std::span<const T> copy(Backend& backend, std::vector<Buffer<T>>& kept, std::span<const T> from);
+  Bags copy(Backend& backend, const Bags& bags);
+
+  std::vector<HostBatch> host_;
+  std::vector<Buffer<std::uint32_t>> integers_;
+  std::vector<Buffer<float>> floats_;
+  std::vector<Buffer<std::uint8_t>> labels_;
+  std::vector<BatchView> views_;
+};
+
+/// What `esmm_gpu train` gives its loader.
+[[nodiscard]] LoaderOptions loader_options(const Config& config);
+
+}  // namespace esmm::bench

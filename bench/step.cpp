@@ -1,0 +1,235 @@
+// One training step, whole and by stage, on held batches of a packed dataset: docs/benchmarking.md.
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "bench/export_batches.hpp"
+#include "bench/held_batches.hpp"
+#include "bench/probes.hpp"
+#include "engine/batch_feed.hpp"
+#include "engine/config_options.hpp"
+#include "engine/device.hpp"
+#include "engine/trainer.hpp"
+#include "kernels/copy.hpp"
+#include "kernels/error.hpp"
+
+namespace esmm::bench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr double kProbeSeconds = 0.2;
+constexpr const char* kUsage =
+    "usage: esmm_bench_step --data PACKED [--batches N] [--passes N] [--export DIR] [FLAGS OF esmm_gpu train]\n"
+    "       esmm_bench_step --probe [--threads N]\n";
+
+struct Arguments {
+  Config config;
+  std::int64_t batches = 20, passes = 3;
+  std::string export_to;
+  bool probe_only = false;
+};
+
+std::int64_t positive(const std::string& flag, const std::string& text) {
+  char* end = nullptr;
+  const long long value = std::strtoll(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0' || value <= 0) throw usage_error("{} {}: expected a positive number.", flag, text);
+  return value;
+}
+
+Arguments parse(int argc, char** argv) {
+  Arguments arguments;
+  std::vector<FlagValue> flags;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    if (flag == "--probe") {
+      arguments.probe_only = true;
+      continue;
+    }
+    if (!flag.starts_with("--") || i + 1 == argc) throw usage_error("{}: needs a value.\n{}", flag, kUsage);
+    const std::string value = argv[++i];
+    if (flag == "--batches") {
+      arguments.batches = positive(flag, value);
+    } else if (flag == "--passes") {
+      arguments.passes = positive(flag, value);
+    } else if (flag == "--export") {
+      arguments.export_to = value;
+    } else {
+      flags.push_back({flag.substr(2), value});
+    }
+  }
+  arguments.config = resolve_config("", flags);
+  if (arguments.config.data.empty() && !arguments.probe_only) throw usage_error("--data: is needed.\n{}", kUsage);
+  return arguments;
+}
+
+double seconds_of(Backend& backend, const std::function<void()>& work) {
+  backend.synchronise();
+  const auto started = std::chrono::steady_clock::now();
+  work();
+  backend.synchronise();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+}
+
+/// The losses of the first pass, step by step: what another system's steps are compared with. Also a warm-up.
+Json first_losses(Trainer& trainer, const HeldBatches& batches) {
+  Json losses = Json::array();
+  for (const BatchView& batch : batches.views()) {
+    trainer.step(batch);
+    const TaskLosses loss = trainer.take_losses().front();
+    losses.push_back(Json{loss.ctr, loss.ctcvr});
+  }
+  return losses;
+}
+
+/// A step whose losses nobody wants.
+void step_only(Trainer& trainer, const BatchView& batch) {
+  trainer.step(batch);
+  if (trainer.pending_losses() == Trainer::kMostPendingLosses) std::ignore = trainer.take_losses();
+}
+
+void step_all(Trainer& trainer, const HeldBatches& batches) {
+  for (const BatchView& batch : batches.views()) step_only(trainer, batch);
+}
+
+/// The same batches through the loader: decoding, assembling and, to a device, copying.
+double loaded_pass(Backend& backend, Trainer& trainer, BatchFeed& feed, std::int64_t count) {
+  return seconds_of(backend, [&] {
+    feed.start(0);
+    for (std::int64_t b = 0; b < count; ++b) step_only(trainer, *feed.next());
+  });
+}
+
+/// The stages of Trainer::step by calls of their own, in its order, each waited for.
+Json stages(Backend& backend, Model& model, const Config& config, const HeldBatches& batches) {
+  const ModelSpec& spec = model.spec();
+  Memory& memory = backend.memory();
+  ModelOptimizer optimizer(backend, config, spec, batches.host().size());
+  Activations activations(memory, spec);
+  Gradients gradients(memory, spec);
+  Buffer<TaskLosses> loss(memory, 1);
+  TowerParameters& towers = model.parameters().towers();
+  const Objective objective{config.ctr_weight, config.ctcvr_weight};
+  const Dropout dropout{config.dropout > 0, config.seed, 1};
+  double sort = 0, pool = 0, forward = 0, two_task = 0, backward = 0, update = 0;
+  std::int64_t step = 0;
+  const auto pass = [&] {
+    sort = pool = forward = two_task = backward = update = 0;
+    for (const BatchView& batch : batches.views()) {
+      activations.prepare(spec, batch.rows(), batch.common_rows());
+      gradients.prepare(spec, batch.rows(), batch.common_rows());
+      const TowerInputs inputs{activations.pooled_common(), activations.pooled_sample(), batch.common_begin};
+      const std::int64_t pooled = spec.pooled_sample_columns();
+      sort += seconds_of(backend, [&] { optimizer.sort(backend, batch); });
+      pool += seconds_of(backend, [&] {
+        const MatrixView<float> sample = activations.pooled_sample();
+        pool_embeddings(backend, batch.common, model.parameters().tables(), activations.pooled_common());
+        pool_embeddings(backend, batch.sample, model.parameters().tables(), sample.columns(0, pooled));
+        copy_matrix(backend, batch.dense, sample.columns(pooled, sample.cols - pooled));
+      });
+      forward += seconds_of(backend, [&] {
+        towers_forward(backend, spec.towers, towers.const_views(), inputs, dropout, activations.towers(),
+                       activations.logits());
+      });
+      two_task += seconds_of(backend, [&] {
+        two_task_loss(backend, objective, activations.logits(), batch.click, batch.conversion, batch.impressions,
+                      loss.data(), gradients.logits());
+      });
+      backward += seconds_of(backend, [&] { model.backward(backend, batch, dropout, activations, gradients); });
+      update += seconds_of(backend, [&] { optimizer.apply(backend, batch, ++step, gradients, model.parameters()); });
+    }
+  };
+  pass();  // warms up
+  pass();
+  return {{"sort_ids", sort},          {"pool_embeddings", pool},     {"towers_forward", forward},
+          {"two_task_loss", two_task}, {"towers_backward", backward}, {"update", update}};
+}
+
+/// Floating-point operations of the towers per pass, the common half of the first layer done once per common row:
+/// forward, and twice that backward.
+double tower_flop(const TowerShape& shape, double impressions, double common_rows) {
+  const auto width = [](std::int64_t n) { return static_cast<double>(n); };
+  const double first = width(shape.hidden.front());
+  double products = first * (common_rows * width(shape.common_inputs) + impressions * width(shape.sample_inputs));
+  for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
+    const double next = l + 1 < shape.hidden.size() ? width(shape.hidden[l + 1]) : 1.0;
+    products += impressions * width(shape.hidden[l]) * next;
+  }
+  return 2.0 * 3.0 * kTowers * products;
+}
+
+Json probes(int threads, std::int64_t row_bytes) {
+  return {{"fma_gflops", fma_peak(threads, kProbeSeconds)},
+          {"read_gbps", read_bandwidth(threads, kProbeSeconds)},
+          {"random_row_gbps", random_row_bandwidth(threads, kProbeSeconds, row_bytes)}};
+}
+
+Json measure(const Arguments& arguments) {
+  const Config& config = arguments.config;
+  const std::unique_ptr<Backend> backend = make_backend(config.device, config.threads, config.precision, config.towers);
+  const std::shared_ptr<const PackedDataset> dataset = PackedDataset::open(config.data);
+  const ModelSpec spec =
+      make_model_spec(config, dataset->schema(), *dataset->vocabulary(), normalisation(dataset->statistics().dense));
+  const HeldBatches batches(*backend, dataset, spec.inputs, config, arguments.batches);
+  if (batches.views().empty()) throw data_error("{}: has no impressions.", config.data);
+  Parameters parameters(backend->memory(), spec);
+  ThreadPool pool(config.threads);
+  parameters.initialise(config, pool);
+  if (!arguments.export_to.empty()) export_batches(arguments.export_to, batches, parameters, config);
+
+  const auto count = static_cast<std::int64_t>(batches.views().size());
+  Trainer trainer(*backend, config, parameters, count);
+  const double fma_before = fma_peak(config.threads, kProbeSeconds);
+  const Json losses = first_losses(trainer, batches);
+  step_all(trainer, batches);  // a device has recorded the steps after this
+  std::vector<double> held, loaded;
+  for (std::int64_t p = 0; p < arguments.passes; ++p) {
+    held.push_back(seconds_of(*backend, [&] { step_all(trainer, batches); }));
+  }
+  Loader loader(dataset, spec.inputs, BatchFeed::loader_options(*backend, loader_options(config)));
+  BatchFeed feed(*backend, loader);
+  for (std::int64_t p = 0; p <= arguments.passes; ++p) {
+    loaded.push_back(loaded_pass(*backend, trainer, feed, count));
+  }
+  loaded.erase(loaded.begin());  // the first pass allocates
+  Model model(parameters);
+  const Json by_stage = stages(*backend, model, config, batches);
+  const auto impressions = static_cast<double>(batches.impressions());
+  return {{"device", backend->name()},
+          {"precision", name_of(config.precision)},
+          {"optimizer", name_of(config.optimizer)},
+          {"threads", config.threads},
+          {"batches", count},
+          {"impressions", batches.impressions()},
+          {"common_rows", batches.common_rows()},
+          {"ids_read", batches.ids()},
+          {"parameters", parameters.count()},
+          {"tower_gflop", tower_flop(spec.towers, impressions, static_cast<double>(batches.common_rows())) / 1e9},
+          {"seconds", held},
+          {"seconds_with_loading", loaded},
+          {"stage_seconds", by_stage},
+          {"fma_gflops_before", fma_before},
+          {"probes_after", probes(config.threads, spec.dim * 4)},
+          {"losses", losses}};
+}
+
+}  // namespace
+}  // namespace esmm::bench
+
+int main(int argc, char** argv) {
+  using namespace esmm::bench;
+  try {
+    const Arguments arguments = parse(argc, argv);
+    const Json result = arguments.probe_only ? probes(arguments.config.threads, 80) : measure(arguments);
+    std::printf("%s\n", result.dump(2).c_str());
+    return 0;
+  } catch (const esmm::Error& error) {
+    std::fprintf(stderr, "esmm_bench_step: %s\n", error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "esmm_bench_step: %s\n", error.what());
+    return 1;
+  }
+}
