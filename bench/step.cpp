@@ -12,6 +12,7 @@
 #include "engine/batch_feed.hpp"
 #include "engine/config_options.hpp"
 #include "engine/device.hpp"
+#include "engine/methods.hpp"
 #include "engine/trainer.hpp"
 #include "kernels/copy.hpp"
 #include "kernels/error.hpp"
@@ -79,7 +80,7 @@ Json first_losses(Trainer& trainer, const HeldBatches& batches) {
   for (const BatchView& batch : batches.views()) {
     trainer.step(batch);
     const TaskLosses loss = trainer.take_losses().front();
-    losses.push_back(Json{loss.ctr, loss.ctcvr});
+    losses.push_back(Json{loss.ctr, loss.conversion});
   }
   return losses;
 }
@@ -111,7 +112,7 @@ Json stages(Backend& backend, Model& model, const Config& config, const HeldBatc
   Gradients gradients(memory, spec);
   Buffer<TaskLosses> loss(memory, 1);
   TowerParameters& towers = model.parameters().towers();
-  const Objective objective{config.ctr_weight, config.ctcvr_weight};
+  const Objective task = objective(config);
   const Dropout dropout{config.dropout > 0, config.seed, 1};
   double sort = 0, pool = 0, forward = 0, two_task = 0, backward = 0, update = 0;
   std::int64_t step = 0;
@@ -134,7 +135,7 @@ Json stages(Backend& backend, Model& model, const Config& config, const HeldBatc
                        activations.logits());
       });
       two_task += seconds_of(backend, [&] {
-        two_task_loss(backend, objective, activations.logits(), batch.click, batch.conversion, batch.impressions,
+        two_task_loss(backend, task, activations.logits(), batch.click, batch.conversion, batch.impressions,
                       loss.data(), gradients.logits());
       });
       backward += seconds_of(backend, [&] { model.backward(backend, batch, dropout, activations, gradients); });

@@ -20,7 +20,7 @@ struct BagColumns {
   std::vector<std::uint32_t> rows;     // [N]
   std::vector<float> values;           // [N], or empty when every value is 1
   /// Set when rows and values are kept elsewhere instead: the place there of the first one.
-  std::optional<std::uint32_t> moved_to;
+  std::optional<std::uint32_t> moved_to = std::nullopt;
 };
 
 /// The unit of storage, checksum and compression: a few thousand impressions GROUPED by common row together with those

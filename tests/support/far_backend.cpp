@@ -99,7 +99,7 @@ std::size_t index(Queue queue) {
 
 }  // namespace
 
-FarBackend::FarBackend(int threads) : CpuBackend(threads) {
+FarBackend::FarBackend(int threads) : CpuBackend(threads, Precision::fp32) {
   far_.on_zero = [this](const void* begin, std::size_t bytes) {  // in order with the work
     ++enqueued_[0];
     expect_ordered(Queue::work, begin, bytes, "zeroing memory that is being uploaded to");
