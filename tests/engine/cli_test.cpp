@@ -74,7 +74,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadUsage{{"train", "--data", "x", "--data", "y"}, 2, "--data: give it once"},
         BadUsage{{"train", "--data", "x", "--lr", "fast"}, 2, "--lr: \"fast\" is not a number"},
         BadUsage{{"train", "--data", "x", "--lr", "-1"}, 2, "--lr: -1 is not above 0"},
-        BadUsage{{"train", "--data", "x", "--model", "mmoe"}, 2, "--model: there is no \"mmoe\". Choose esmm"},
+        BadUsage{{"train", "--data", "x", "--model", "mmoe"}, 2, "--model: there is no \"mmoe\". Choose base|aman|"},
         BadUsage{{"train", "--data", "x", "--device", "gpu"}, 2, "Choose auto, cpu, cuda or cuda:N"},
         BadUsage{{"train", "--data", "x", "--device", "cuda:998"}, 4, "--device cuda:998: "},
         BadUsage{{"predict", "--device", "cuda:999"}, 4, "--device cuda:999: "},
