@@ -72,7 +72,7 @@ void ResidentIds::Side::move(BagColumns& bags) {
 }
 
 /// Weights of the next `count` ids: `values`, or 1 where there are none.
-void ResidentIds::Side::append_weights(std::vector<float>& values, std::size_t count) {
+void ResidentIds::Side::append_weights(const std::vector<float>& values, std::size_t count) {
   const auto ones_at = [&](std::int64_t begin, std::size_t size) {
     const std::vector<float> ones(size, 1.0F);
     if (size > 0) rows_.memory().copy_from_host(weights_.data() + begin, ones.data(), size * sizeof(float));

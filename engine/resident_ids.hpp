@@ -38,7 +38,7 @@ class ResidentIds {
     [[nodiscard]] StoredIds view() const { return {rows_.span(), weights_.span()}; }
 
    private:
-    void append_weights(std::vector<float>& values, std::size_t count);
+    void append_weights(const std::vector<float>& values, std::size_t count);
 
     Buffer<std::uint32_t> rows_;
     Buffer<float> weights_;  // empty until the first block that has any

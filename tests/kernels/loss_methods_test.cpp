@@ -98,7 +98,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, MethodLoss, testing::ValuesIn(backends()), Ba
 TEST_P(MethodLoss, AndItsGradientEqualTheDoubleReferenceUnderEveryRule) {
   for (const RowWeights rows : kRules) {
     for (const Probability probability : {Probability::own, Probability::product}) {
-      for (const std::int64_t size : {1, 65, 1500}) {
+      for (const std::int64_t size : {1, 31, 33, 256, 257, 1500}) {
         SCOPED_TRACE(testing::Message() << static_cast<int>(rows) << ' ' << static_cast<int>(probability) << ' '
                                         << size);
         const Impressions batch = random_impressions(size);

@@ -16,15 +16,21 @@ class SeparateTowers : public testing::TestWithParam<BackendCase> {
 INSTANTIATE_TEST_SUITE_P(Backends, SeparateTowers, testing::ValuesIn(backends()), BackendName{});
 
 TEST_P(SeparateTowers, LeavesEachTowerItsHalfOfEveryFieldAndAllDenseInputs) {
-  constexpr std::int64_t kDim = 3, kPooled = 4 * 2 * kDim, kInputs = kPooled + 2, kWidth = 7, kStride = 16;
-  const BackendMatrix layer(*backend_, kInputs, 2 * kWidth, kStride, std::vector<float>(kInputs * kStride, 1.0F));
-  separate_towers(*backend_, layer.view(), kPooled, kDim);
-  const std::vector<float> values = download(layer.buffer);
-  for (std::int64_t i = 0; i < kInputs; ++i) {
-    for (std::int64_t c = 0; c < kStride; ++c) {
-      const bool first_half = i / kDim % 2 == 0, first_tower = c < kWidth;
-      const bool kept = c >= 2 * kWidth || i >= kPooled || first_half == first_tower;
-      ASSERT_EQ(values[static_cast<std::size_t>(i * kStride + c)], kept ? 1.0F : 0.0F) << i << ' ' << c;
+  for (const std::int64_t dim : {1, 3, 33}) {
+    for (const std::int64_t width : {1, 7, 31, 33}) {
+      const std::int64_t pooled = 4 * 2 * dim, inputs = pooled + 2, stride = 2 * width + 2;
+      const BackendMatrix layer(*backend_, inputs, 2 * width, stride,
+                                std::vector<float>(static_cast<std::size_t>(inputs * stride), 1.0F));
+      separate_towers(*backend_, layer.view(), pooled, dim);
+      const std::vector<float> values = download(layer.buffer);
+      for (std::int64_t i = 0; i < inputs; ++i) {
+        for (std::int64_t c = 0; c < stride; ++c) {
+          const bool first_half = i / dim % 2 == 0, first_tower = c < width;
+          const bool kept = c >= 2 * width || i >= pooled || first_half == first_tower;
+          ASSERT_EQ(values[static_cast<std::size_t>(i * stride + c)], kept ? 1.0F : 0.0F)
+              << i << ' ' << c << " of width " << width << ", dim " << dim;
+        }
+      }
     }
   }
 }
