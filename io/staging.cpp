@@ -100,8 +100,12 @@ File create_for(const std::string& target, const std::string& path) {
 File create_directory(const std::string& path) {
   for (;;) {
     make_directory(path);
-    File directory = File::open(path);
-    if (claim(directory)) return directory;
+    try {
+      File directory = File::open(path);
+      if (claim(directory)) return directory;
+    } catch (const Error&) {
+      if (fs::exists(path)) throw;  // else it was taken for abandoned before it could be locked
+    }
   }
 }
 

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <stop_token>
+#include <thread>
 
 #include "kernels/error.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -42,6 +44,18 @@ TEST(Staging, WhatALivingWriterStagesIsKeptAndItsProcessNamed) {
   EXPECT_EQ(process_staging(directory / "packed"), std::nullopt);
   EXPECT_TRUE(fs::is_directory(directory / "packed"));
   EXPECT_TRUE(fs::is_regular_file(directory / "file"));
+}
+
+TEST(Staging, SucceedsWhileOthersRemoveWhatTheyTakeForAbandoned) {
+  const TemporaryDirectory directory;
+  std::jthread others([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) remove_abandoned(directory.path());
+  });
+  for (int i = 0; i < 2000; ++i) {
+    const StagedDirectory staged(directory / "packed");
+    const StagedFile file(directory / "file");
+    ASSERT_TRUE(fs::is_directory(staged.path())) << "locked by now";
+  }
 }
 
 TEST(FileLock, IsHeldByOneOpenFileUntilItIsClosed) {
