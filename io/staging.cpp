@@ -35,14 +35,20 @@ void rename_to_target(const std::string& from, const std::string& to) {
   sync_directory(parent_directory(to));
 }
 
-/// Locks what was just created at `path`; false when someone who took it for abandoned has removed it meanwhile.
+/// Whether the open file still has its name: who waits for a lock may get that of a file which is gone, and whose name
+/// another one has by now.
+bool is_named(int descriptor, const std::string& path) {
+  struct stat opened {
+  }, named{};
+  return ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
+
+/// Locks what was just created; false when someone who took it for abandoned has removed it meanwhile.
 bool claim(const File& file) {
   while (::flock(file.descriptor(), LOCK_EX) != 0 && errno == EINTR) {
   }
-  struct stat opened {
-  }, named{};
-  return ::fstat(file.descriptor(), &opened) == 0 && ::stat(file.path().c_str(), &named) == 0 &&
-         opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+  return is_named(file.descriptor(), file.path());
 }
 
 struct Staged {
@@ -73,7 +79,7 @@ void probe(const std::string& path, const Use& use) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0) return;
   const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
-  if (locked || errno == EWOULDBLOCK) use(!locked);
+  if ((locked || errno == EWOULDBLOCK) && is_named(descriptor, path)) use(!locked);
   ::close(descriptor);
 }
 
