@@ -37,7 +37,7 @@ MUTATIONS = [
     ("loss.cu", "two_task_loss_rows", "one row of padding counts", "r < c.impressions", "r <= c.impressions", "*Loss*"),
     ("loss.cu", "weigh_rows", "rows draw with their neighbour's number", "conversions[r] != 0, r)", "conversions[r] != 0, r + 1)", "*Loss*"),
     ("loss.cu", "add_weights", "the first block's sum is left out", "b = threadIdx.x;", "b = threadIdx.x + 1;", "*Loss*"),
-    ("separate_towers.cu", "zero_unread_inputs", "the last element is left out", "i < pooled * first_layer.cols;", "i < pooled * first_layer.cols - 1;", "*SeparateTowers*"),
+    ("separate_towers.cu", "zero_unread_inputs", "the towers' boundary is one unit early", "unit / width", "(unit + 1) / width", "*SeparateTowers*"),
     ("loss.cu", "mean_losses", "the first block's sum is left out", "b = threadIdx.x;", "b = threadIdx.x + 1;", "*Loss*"),
     ("metrics.cu", "key_scores", "negative scores order as positive ones", "sort_key(scores[i])", "sort_key(fabsf(scores[i]))", "*Auc*"),
     ("metrics.cu", "score_task", "impressions without a click count for pCVR", "task != Task::cvr || click", "task != Task::cvr || r >= 0", "*Task*"),
