@@ -19,7 +19,8 @@ from compare_report import SLOW, TAKEN, VARIANTS, facts_of, report, summarise
 from plot import plot
 
 ROOT = Path(__file__).resolve().parent.parent
-REPEATED = 2  # pairs per case, where others were not kept
+REPEATED = 2  # pairs per case, where others were not kept,
+ENOUGH = 22 * 60  # as long as it has not taken so many seconds
 NO_BF16 = "this CPU has no AVX512-BF16"  # the one refusal that leaves bf16 out; exit code 2
 
 
@@ -67,8 +68,8 @@ class Comparison:
     def __init__(self, options, work):
         self.options, self.work = options, work
         self.step, self.program = options.build / "bench" / "esmm_bench_step", options.build / "esmm_gpu"
-        self.gated, self.batches, self.pairs = (10, 5, 2) if options.quick else (50, 20, 5)
-        self.best_peak = 0.0
+        self.gated, self.batches, self.pairs = (10, 5, 2) if options.quick else (50, 12, 5)
+        self.best_peak, self.started = 0.0, time.monotonic()
 
     def engine(self, data, optimizer, precision, batches, *flags):
         return json.loads(run([self.step, "--data", data, "--preset", "paper", "--optimizer", optimizer, "--device", "cpu",
@@ -77,10 +78,13 @@ class Comparison:
     def peer(self, export, variant, gate):
         return json.loads(run([self.options.python, ROOT / "bench/peers/esmm_torch.py", "--export", export, "--engine",
                                export / "engine.json", "--variant", variant, "--gate", gate, "--batches", self.batches,
-                               "--passes", 1 if variant == "joined" else 2]))
+                               "--passes", 1]))
+
+    def seconds(self):
+        return time.monotonic() - self.started
 
     def probe(self):
-        peak = json.loads(run([self.step, "--probe"]))["fma_gflops"]
+        peak = json.loads(run([self.step, "--peak"]))["fma_gflops"]
         self.best_peak = max(self.best_peak, peak)
         return peak
 
@@ -121,7 +125,8 @@ class Comparison:
         runs |= {variant: lambda number, variant=variant: self.peer(export, variant, self.gated if number == 0 else 2)
                  for variant in VARIANTS}
         pairs, kept = [], 0
-        while kept < self.pairs and len(pairs) < self.pairs + REPEATED:
+        while len(pairs) < self.pairs or (kept < self.pairs and len(pairs) < self.pairs + REPEATED and
+                                          self.seconds() < ENOUGH):
             pair = self.pair(len(pairs), runs)
             pairs.append(pair)
             at_rest = min(pair["fma_gflops"]) >= SLOW * self.best_peak and max(pair["taken_by_others"].values()) <= TAKEN
@@ -143,12 +148,12 @@ def main():
     work = options.build / "compare-data"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    started, before = time.monotonic(), machine.read()
+    before = machine.read()
     try:
         comparison, cases = Comparison(options, work), []
         for name, data in make_data(comparison.program, work, 60_000 if options.quick else 300_000).items():
             for optimizer in ("adam",) if options.quick else ("adam", "adagrad", "sgd"):
-                print(f"{name}, {optimizer} ({time.monotonic() - started:.0f} s)", flush=True)
+                print(f"{name}, {optimizer} ({comparison.seconds():.0f} s)", flush=True)
                 cases.append(comparison.case(name, data, optimizer))
     except Failed as failure:
         print(f"compare: {failure}", file=sys.stderr)
@@ -157,7 +162,7 @@ def main():
         shutil.rmtree(work)
     for case in cases:
         summarise(case, comparison.best_peak)
-    facts = facts_of(cases, ROOT, {"seconds": time.monotonic() - started,
+    facts = facts_of(cases, ROOT, {"seconds": comparison.seconds(),
                                    "taken": machine.taken_by_others(before, machine.read())})
     name = f"{facts['date']}-cpu-compare" + ("-quick" if options.quick else "")
     (options.results / f"{name}.json").write_text(json.dumps({"facts": facts, "cases": cases}, indent=1) + "\n")

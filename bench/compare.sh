@@ -37,4 +37,4 @@ if ! cmp -s "$requirements" "$build/peers/installed.txt"; then
     "$python" -m pip install --quiet --requirement "$requirements"
     cp "$requirements" "$build/peers/installed.txt"
 fi
-exec python3 "$root/bench/compare.py" --build "$build" --python "$python" --results "$results" "${quick[@]}"
+exec python3 -B "$root/bench/compare.py" --build "$build" --python "$python" --results "$results" "${quick[@]}"

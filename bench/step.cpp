@@ -28,13 +28,13 @@ constexpr double kProbeSeconds = 0.2;
 constexpr std::int64_t kProbedColumns = 18;  // of --preset paper
 constexpr const char* kUsage =
     "usage: esmm_bench_step --data PACKED [--batches N] [--passes N] [--export DIR] [FLAGS OF esmm_gpu train]\n"
-    "       esmm_bench_step --probe [--threads N]\n";
+    "       esmm_bench_step --probe|--peak [--threads N]\n";
 
 struct Arguments {
   Config config;
   std::int64_t batches = 20, passes = 3;
   std::string export_to;
-  bool probe_only = false;
+  bool probe_only = false, peak_only = false;
 };
 
 std::int64_t positive(const std::string& flag, const std::string& text) {
@@ -49,8 +49,8 @@ Arguments parse(int argc, char** argv) {
   std::vector<FlagValue> flags;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
-    if (flag == "--probe") {
-      arguments.probe_only = true;
+    if (flag == "--probe" || flag == "--peak") {
+      (flag == "--probe" ? arguments.probe_only : arguments.peak_only) = true;
       continue;
     }
     if (!flag.starts_with("--") || i + 1 == argc) throw usage_error("{}: needs a value.\n{}", flag, kUsage);
@@ -66,7 +66,8 @@ Arguments parse(int argc, char** argv) {
     }
   }
   arguments.config = resolve_config("", flags);
-  if (arguments.config.data.empty() && !arguments.probe_only) throw usage_error("--data: is needed.\n{}", kUsage);
+  const bool measures = !arguments.probe_only && !arguments.peak_only;
+  if (arguments.config.data.empty() && measures) throw usage_error("--data: is needed.\n{}", kUsage);
   return arguments;
 }
 
@@ -225,7 +226,10 @@ int main(int argc, char** argv) {
   using namespace esmm::bench;
   try {
     const Arguments arguments = parse(argc, argv);
-    const Json result = arguments.probe_only ? probes(arguments.config.threads, kProbedColumns) : measure(arguments);
+    const int threads = arguments.config.threads;
+    const Json result = arguments.peak_only    ? Json{{"fma_gflops", fma_peak(threads, kProbeSeconds)}}
+                        : arguments.probe_only ? probes(threads, kProbedColumns)
+                                               : measure(arguments);
     std::printf("%s\n", result.dump(2).c_str());
     return 0;
   } catch (const esmm::Error& error) {
