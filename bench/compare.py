@@ -19,8 +19,7 @@ from compare_report import SLOW, TAKEN, VARIANTS, facts_of, report, summarise
 from plot import plot
 
 ROOT = Path(__file__).resolve().parent.parent
-REPEATED = 2  # pairs per case, where others were not kept,
-ENOUGH = 22 * 60  # as long as it has not taken so many seconds
+ENOUGH = 22 * 60  # seconds, after which no pair is repeated
 NO_BF16 = "this CPU has no AVX512-BF16"  # the one refusal that leaves bf16 out; exit code 2
 
 
@@ -68,7 +67,7 @@ class Comparison:
     def __init__(self, options, work):
         self.options, self.work = options, work
         self.step, self.program = options.build / "bench" / "esmm_bench_step", options.build / "esmm_gpu"
-        self.gated, self.batches, self.pairs = (10, 5, 2) if options.quick else (50, 12, 5)
+        self.gated, self.batches, self.pairs, self.repeated = (6, 3, 2, 0) if options.quick else (40, 10, 5, 2)
         self.best_peak, self.started = 0.0, time.monotonic()
 
     def engine(self, data, optimizer, precision, batches, *flags):
@@ -125,7 +124,7 @@ class Comparison:
         runs |= {variant: lambda number, variant=variant: self.peer(export, variant, self.gated if number == 0 else 2)
                  for variant in VARIANTS}
         pairs, kept = [], 0
-        while len(pairs) < self.pairs or (kept < self.pairs and len(pairs) < self.pairs + REPEATED and
+        while len(pairs) < self.pairs or (kept < self.pairs and len(pairs) < self.pairs + self.repeated and
                                           self.seconds() < ENOUGH):
             pair = self.pair(len(pairs), runs)
             pairs.append(pair)
