@@ -1,35 +1,38 @@
 #!/usr/bin/env python3
 """The measurements of bench/compare.sh (standard library only): engine and PyTorch in turns, on equal batches.
 
-The protocol: each pair is one engine run and one run per peer variant, one after the other, with the FMA peak probed
-before and after; pairs taken while the machine was slow are dropped; medians of the rest with their spread.
+The protocol: each pair is one engine run per precision and one run per peer variant, one after the other, each pair
+beginning with another of them, with the FMA peak probed before and after. A pair is kept where the machine was at rest:
+both probes near the best and hardly any processor time taken by others. One that is not is repeated, twice at most per
+case. Medians of the kept pairs with their spread.
 """
 import argparse
-import datetime
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
-from statistics import median
 
+import machine
+from compare_report import SLOW, TAKEN, VARIANTS, facts_of, report, summarise
 from plot import plot
 
 ROOT = Path(__file__).resolve().parent.parent
-VARIANTS = ("joined", "dedup", "factorised")
-SLOW = 0.85  # of the best FMA peak seen: pairs below are dropped
+ENOUGH = 22 * 60  # seconds, after which no pair is repeated
+NO_BF16 = "this CPU has no AVX512-BF16"  # the one refusal that leaves bf16 out; exit code 2
 
 
 class Failed(Exception):
-    pass
+    def __init__(self, program, code, words):
+        super().__init__(f"{program}: {words or code}")
+        self.code, self.words = code, words
 
 
 def run(command):
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     if done.returncode:
-        raise Failed(f"{Path(str(command[0])).name}: {done.stderr.strip() or done.returncode}")
+        raise Failed(Path(str(command[0])).name, done.returncode, done.stderr.strip())
     return done.stdout
 
 
@@ -55,6 +58,7 @@ def make_data(program, work, rows):
     packed = {}
     for case, log in (("all ids", "many"), ("one id per field", "one")):
         run([program, "convert", "--data", work / log, "--out", work / f"{log}-packed"])
+        shutil.rmtree(work / log)
         packed[case] = work / f"{log}-packed" / "train"
     return packed
 
@@ -63,114 +67,74 @@ class Comparison:
     def __init__(self, options, work):
         self.options, self.work = options, work
         self.step, self.program = options.build / "bench" / "esmm_bench_step", options.build / "esmm_gpu"
-        self.batches, self.pairs = (10, 2) if options.quick else (50, 5)
+        self.gated, self.batches, self.pairs, self.repeated = (6, 3, 2, 0) if options.quick else (40, 10, 5, 2)
+        self.best_peak, self.started = 0.0, time.monotonic()
 
-    def engine(self, data, optimizer, *flags):
+    def engine(self, data, optimizer, precision, batches, *flags):
         return json.loads(run([self.step, "--data", data, "--preset", "paper", "--optimizer", optimizer, "--device", "cpu",
-                               "--batches", self.batches, "--passes", 2, *flags]))
+                               "--precision", precision, "--batches", batches, "--passes", 2, *flags]))
 
-    def peer(self, export, engine, variant):
+    def peer(self, export, variant, gate):
         return json.loads(run([self.options.python, ROOT / "bench/peers/esmm_torch.py", "--export", export, "--engine",
-                               engine, "--variant", variant, "--passes", 2]))
+                               export / "engine.json", "--variant", variant, "--gate", gate, "--batches", self.batches,
+                               "--passes", 1]))
+
+    def seconds(self):
+        return time.monotonic() - self.started
 
     def probe(self):
-        return json.loads(run([self.step, "--probe"]))["fma_gflops"]
+        peak = json.loads(run([self.step, "--peak"]))["fma_gflops"]
+        self.best_peak = max(self.best_peak, peak)
+        return peak
+
+    def pair(self, number, runs):
+        """`runs`: what to call by name."""
+        names = list(runs)
+        first = number % len(names)
+        order = names[first:] + names[:first]
+        peaks, details, taken = [self.probe()], {}, {}
+        for name in order:
+            before = machine.read()
+            details[name] = runs[name](number)
+            taken[name] = machine.taken_by_others(before, machine.read())
+        peaks.append(self.probe())
+        rates = {name: {column: details[name]["impressions"] * len(details[name][key]) / sum(details[name][key])
+                        for column, key in (("held", "seconds"), ("loaded", "seconds_with_loading"))} for name in names}
+        for detail in details.values():
+            detail.pop("losses", None)
+        return {"order": order, "fma_gflops": peaks, "taken_by_others": taken, "rates": rates, "details": details}
+
+    def losses(self, data, optimizer, export):
+        """Of the gated steps, by precision; bf16 is left out where the processor lacks it, and only there."""
+        first = self.engine(data, optimizer, "fp32", self.gated, "--export", export)
+        (export / "engine.json").write_text(json.dumps(first))
+        try:
+            return {"fp32": first["losses"], "bf16": self.engine(data, optimizer, "bf16", self.gated)["losses"]}
+        except Failed as refusal:
+            if refusal.code != 2 or NO_BF16 not in refusal.words:
+                raise
+            print(f"  bf16: left out ({refusal.words})", flush=True)
+            return {"fp32": first["losses"]}
 
     def case(self, name, data, optimizer):
         export = self.work / f"export-{name}-{optimizer}".replace(" ", "-")
-        first = self.engine(data, optimizer, "--export", export)
-        losses = export / "engine.json"
-        losses.write_text(json.dumps(first))
-        pairs, precisions = [], ["fp32"]
-        try:
-            bf16_losses = self.engine(data, optimizer, "--precision", "bf16")["losses"]
-            precisions.append("bf16")
-        except Failed as refusal:
-            bf16_losses = None
-            print(f"  bf16: skipped ({refusal})", flush=True)
-        for number in range(self.pairs):
-            peaks, rates = [self.probe()], {}
-            details = {}
-            for precision in precisions:
-                details[precision] = self.engine(data, optimizer, "--precision", precision)
-            for variant in VARIANTS:
-                details[variant] = self.peer(export, losses, variant)
-            peaks.append(self.probe())
-            for key, detail in details.items():
-                rates[key] = {column: detail["impressions"] / min(detail[seconds]) for column, seconds in
-                              (("held", "seconds"), ("loaded", "seconds_with_loading"))}
-            pairs.append({"fma_gflops": peaks, "rates": rates, "details": details})
-            print(f"  pair {number + 1}/{self.pairs}: " + "  ".join(
-                f"{key} {rate['held'] / 1e3:.1f} k/s" for key, rate in rates.items()), flush=True)
+        losses = self.losses(data, optimizer, export)
+        runs = {precision: lambda _, precision=precision: self.engine(data, optimizer, precision, self.batches)
+                for precision in losses}
+        runs |= {variant: lambda number, variant=variant: self.peer(export, variant, self.gated if number == 0 else 2)
+                 for variant in VARIANTS}
+        pairs, kept = [], 0
+        while len(pairs) < self.pairs or (kept < self.pairs and len(pairs) < self.pairs + self.repeated and
+                                          self.seconds() < ENOUGH):
+            pair = self.pair(len(pairs), runs)
+            pairs.append(pair)
+            at_rest = min(pair["fma_gflops"]) >= SLOW * self.best_peak and max(pair["taken_by_others"].values()) <= TAKEN
+            kept += at_rest
+            print(f"  pair {len(pairs)}: " + "  ".join(f"{key} {rate['held'] / 1e3:.1f} k/s"
+                                                      for key, rate in pair["rates"].items()) +
+                  ("" if at_rest else "  (machine not at rest)"), flush=True)
         shutil.rmtree(export)
-        return {"case": name, "optimizer": optimizer, "pairs": pairs, "losses": first["losses"], "bf16_losses": bf16_losses}
-
-
-def summarise(case, best_peak):
-    kept = [pair for pair in case["pairs"] if min(pair["fma_gflops"]) >= SLOW * best_peak]
-    case["dropped"] = len(case["pairs"]) - len(kept)
-    case["too_slow"] = not kept
-    kept = kept or case["pairs"]
-    spread = lambda values: {"median": median(values), "min": min(values), "max": max(values)}
-    keys = list(kept[0]["rates"])
-    case["rates"] = {key: {column: spread([pair["rates"][key][column] for pair in kept]) for column in ("held", "loaded")}
-                     for key in keys}
-    case["ratios"] = {variant: {column: spread([pair["rates"]["fp32"][column] / pair["rates"][variant][column]
-                                                for pair in kept]) for column in ("held", "loaded")}
-                      for variant in VARIANTS}
-    engine = [(pair, pair["details"]["fp32"]) for pair in kept]
-    case["peak_share"] = spread([detail["tower_gflop"] / min(detail["seconds"]) / (sum(pair["fma_gflops"]) / 2)
-                                 for pair, detail in engine])
-    stages = engine[0][1]["stage_seconds"]
-    case["stages"] = {stage: median([detail["stage_seconds"][stage] / detail["batches"] for _, detail in engine])
-                      for stage in stages}
-    case["step"] = median([min(detail["seconds"]) / detail["batches"] for _, detail in engine])
-    case["gate"] = max(pair["details"][variant]["gate_worst_over_bound"] for pair in kept for variant in VARIANTS)
-
-
-def report(cases, facts):
-    lines = [f"# Engine and PyTorch, {facts['date']}", "", "Made by `bench/compare.sh`; docs/benchmarking.md explains it.", "",
-             "| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in facts.items()), ""]
-    if any(case["too_slow"] for case in cases):
-        lines += ["**The machine was never at rest in some cases (too_slow in the JSON): those figures are not results.**", ""]
-    k = lambda s: f"{s['median'] / 1e3:.1f} ({s['min'] / 1e3:.1f}–{s['max'] / 1e3:.1f})"
-    x = lambda s: f"{s['median']:.1f} ({s['min']:.1f}–{s['max']:.1f})"
-    for column, title in (("held", "without loading"), ("loaded", "with loading")):
-        keys = list(cases[0]["rates"])
-        lines += [f"Thousand impressions per second {title}, median (minimum–maximum):", "",
-                  "| case | optimizer | " + " | ".join(("engine " if key.endswith(("32", "16")) else "PyTorch ") + key
-                                                        for key in keys) + " |", "| --- " * (len(keys) + 2) + "|"]
-        lines += [f"| {case['case']} | {case['optimizer']} | " +
-                  " | ".join(k(case["rates"][key][column]) for key in keys) + " |" for case in cases]
-        lines += ["", f"The engine (fp32) over PyTorch {title}, ratio within each pair:", "",
-                  "| case | optimizer | " + " | ".join(VARIANTS) + " |", "| --- " * (len(VARIANTS) + 2) + "|"]
-        lines += [f"| {case['case']} | {case['optimizer']} | " +
-                  " | ".join(x(case["ratios"][v][column]) for v in VARIANTS) + " |" for case in cases] + [""]
-    lines += ["Share of the measured fp32 FMA peak that a step's factorised tower arithmetic reaches; the sum of the stages over",
-              "the whole step; greatest loss difference to PyTorch over its bound; pairs dropped:", "",
-              "| case | optimizer | share of peak | stages / step | gate | dropped |", "| --- | --- | --- | --- | --- | --- |"]
-    lines += [f"| {c['case']} | {c['optimizer']} | {100 * c['peak_share']['median']:.0f} % | "
-              f"{sum(c['stages'].values()) / c['step']:.2f} | {c['gate']:.3f} | {c['dropped']} of {len(c['pairs'])} |"
-              for c in cases]
-    if any(case["bf16_losses"] for case in cases):
-        lines += ["", "Loss by step, fp32 and bf16:", "", "| case | optimizer | step | fp32 | bf16 |", "| --- " * 5 + "|"]
-        for case in cases:
-            every = max(1, len(case["losses"]) // 5)
-            lines += [f"| {case['case']} | {case['optimizer']} | {s + 1} | {sum(case['losses'][s]):.5f} | "
-                      f"{sum(case['bf16_losses'][s]):.5f} |" for s in range(0, len(case["losses"]), every)]
-    return "\n".join(lines) + "\n"
-
-
-def describe_machine(cases):
-    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-               platform.machine())
-    git = lambda *words: subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True).stdout.strip()
-    changed = " (and uncommitted changes)" if git("status", "--porcelain", "--untracked-files=no") else ""
-    peer = cases[0]["pairs"][0]["details"]["joined"]
-    return {"date": datetime.date.today().isoformat(), "CPU": cpu, "threads": os.cpu_count(),
-            "commit": (git("rev-parse", "--short=12", "HEAD") or "unknown") + changed,
-            "PyTorch": f"{peer['torch']}, {peer['blas']}, {peer['threads']} threads",
-            "model": f"--preset paper, batch 5000, {cases[0]['pairs'][0]['details']['fp32']['parameters']} parameters"}
+        return {"case": name, "optimizer": optimizer, "pairs": pairs, "losses": losses}
 
 
 def main():
@@ -183,24 +147,25 @@ def main():
     work = options.build / "compare-data"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
+    before = machine.read()
     try:
         comparison, cases = Comparison(options, work), []
-        for name, data in make_data(comparison.program, work, 60_000 if options.quick else 500_000).items():
-            for optimizer in ("adam",) if options.quick else ("sgd", "adagrad", "adam"):
-                print(f"{name}, {optimizer}", flush=True)
+        for name, data in make_data(comparison.program, work, 60_000 if options.quick else 300_000).items():
+            for optimizer in ("adam",) if options.quick else ("adam", "adagrad", "sgd"):
+                print(f"{name}, {optimizer} ({comparison.seconds():.0f} s)", flush=True)
                 cases.append(comparison.case(name, data, optimizer))
     except Failed as failure:
         print(f"compare: {failure}", file=sys.stderr)
         return 1
     finally:
         shutil.rmtree(work)
-    best = max(peak for case in cases for pair in case["pairs"] for peak in pair["fma_gflops"])
     for case in cases:
-        summarise(case, best)
-    facts = describe_machine(cases)
+        summarise(case, comparison.best_peak)
+    facts = facts_of(cases, ROOT, {"seconds": comparison.seconds(),
+                                   "taken": machine.taken_by_others(before, machine.read())})
     name = f"{facts['date']}-cpu-compare" + ("-quick" if options.quick else "")
     (options.results / f"{name}.json").write_text(json.dumps({"facts": facts, "cases": cases}, indent=1) + "\n")
-    (options.results / f"{name}.md").write_text(report(cases, facts))
+    (options.results / f"{name}.md").write_text(report(cases, facts, f"{name}.svg"))
     (options.results / f"{name}.svg").write_text(plot(cases))
     print(f"compare: results in {options.results / name}.md")
     return 0

@@ -26,7 +26,8 @@ done
 mkdir -p "$build" "$results"
 generator=()
 ! command -v ninja >/dev/null || generator=(-G Ninja)
-cmake -S "$root" -B "$build" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DESMM_TESTS=OFF -DESMM_BENCH=ON >"$build/cmake.log"
+cmake -S "$root" -B "$build" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DESMM_CUDA=OFF -DESMM_TESTS=OFF -DESMM_BENCH=ON \
+    >"$build/cmake.log"
 cmake --build "$build" --target esmm_gpu esmm_bench_step >>"$build/cmake.log" || { tail "$build/cmake.log" >&2; exit 1; }
 
 python=$build/peers/bin/python
@@ -36,4 +37,4 @@ if ! cmp -s "$requirements" "$build/peers/installed.txt"; then
     "$python" -m pip install --quiet --requirement "$requirements"
     cp "$requirements" "$build/peers/installed.txt"
 fi
-exec python3 "$root/bench/compare.py" --build "$build" --python "$python" --results "$results" "${quick[@]}"
+exec python3 -B "$root/bench/compare.py" --build "$build" --python "$python" --results "$results" "${quick[@]}"

@@ -65,4 +65,18 @@ std::int64_t HeldBatches::ids() const {
   return sum;
 }
 
+double HeldBatches::ids_of_impressions() const {
+  double sum = 0.0;
+  for (const HostBatch& batch : host_) {
+    const BatchView view = batch.view();
+    sum += static_cast<double>(view.sample.ids());
+    for (std::int64_t u = 0; u < view.common_rows() && view.common.fields > 0; ++u) {
+      const auto row = static_cast<std::size_t>(u), fields = static_cast<std::size_t>(view.common.fields);
+      const std::uint32_t ids = view.common.offsets[(row + 1) * fields] - view.common.offsets[row * fields];
+      sum += static_cast<double>(ids) * (view.common_begin[row + 1] - view.common_begin[row]);
+    }
+  }
+  return sum;
+}
+
 }  // namespace esmm::bench

@@ -24,6 +24,8 @@ class HeldBatches {
   [[nodiscard]] std::int64_t common_rows() const;
   /// Embedding rows that are read per pass: each common row's ids once.
   [[nodiscard]] std::int64_t ids() const;
+  /// Ids of all impressions, a common row's counted for each of its impressions.
+  [[nodiscard]] double ids_of_impressions() const;
 
  private:
   template <class T>

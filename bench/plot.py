@@ -28,19 +28,19 @@ def plot(cases):
     parts.append(text(8, y + 16, "Milliseconds of one engine step by stage, fp32 (median)"))
     y += 30
     x = 8
-    for colour, stage in zip(COLOURS, cases[0]["stages"]):
+    for colour, stage in zip(COLOURS, cases[0]["stages"]["fp32"]):
         parts += [bar(x, y, BAR, colour, stage), text(x + BAR + 4, y + 11, stage)]
         x += 140
     y += BAR + GAP
-    longest = max(sum(case["stages"].values()) for case in cases)
+    longest = max(sum(case["stages"]["fp32"].values()) for case in cases)
     for case in cases:
         parts.append(text(8, y + 11, f"{case['case']}, {case['optimizer']}"))
         x = LEFT
-        for colour, (stage, seconds) in zip(COLOURS, case["stages"].items()):
+        for colour, (stage, seconds) in zip(COLOURS, case["stages"]["fp32"].items()):
             width = seconds / longest * (WIDTH - LEFT - 70)
             parts.append(bar(x, y, width, colour, f"{stage}: {seconds * 1e3:.2f} ms"))
             x += width
-        parts.append(text(x + 5, y + 11, f"{sum(case['stages'].values()) * 1e3:.1f}"))
+        parts.append(text(x + 5, y + 11, f"{sum(case['stages']['fp32'].values()) * 1e3:.1f}"))
         y += BAR + GAP
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 8}" font-family="sans-serif" '
             f'font-size="12"><rect width="100%" height="100%" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n")

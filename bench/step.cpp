@@ -1,4 +1,6 @@
 // One training step, whole and by stage, on held batches of a packed dataset: docs/benchmarking.md.
+#include <sys/resource.h>
+
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -9,6 +11,7 @@
 #include "bench/export_batches.hpp"
 #include "bench/held_batches.hpp"
 #include "bench/probes.hpp"
+#include "bench/work.hpp"
 #include "engine/batch_feed.hpp"
 #include "engine/config_options.hpp"
 #include "engine/device.hpp"
@@ -22,15 +25,16 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr double kProbeSeconds = 0.2;
+constexpr std::int64_t kProbedColumns = 18;  // of --preset paper
 constexpr const char* kUsage =
     "usage: esmm_bench_step --data PACKED [--batches N] [--passes N] [--export DIR] [FLAGS OF esmm_gpu train]\n"
-    "       esmm_bench_step --probe [--threads N]\n";
+    "       esmm_bench_step --probe|--peak [--threads N]\n";
 
 struct Arguments {
   Config config;
   std::int64_t batches = 20, passes = 3;
   std::string export_to;
-  bool probe_only = false;
+  bool probe_only = false, peak_only = false;
 };
 
 std::int64_t positive(const std::string& flag, const std::string& text) {
@@ -45,8 +49,8 @@ Arguments parse(int argc, char** argv) {
   std::vector<FlagValue> flags;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
-    if (flag == "--probe") {
-      arguments.probe_only = true;
+    if (flag == "--probe" || flag == "--peak") {
+      (flag == "--probe" ? arguments.probe_only : arguments.peak_only) = true;
       continue;
     }
     if (!flag.starts_with("--") || i + 1 == argc) throw usage_error("{}: needs a value.\n{}", flag, kUsage);
@@ -62,7 +66,8 @@ Arguments parse(int argc, char** argv) {
     }
   }
   arguments.config = resolve_config("", flags);
-  if (arguments.config.data.empty() && !arguments.probe_only) throw usage_error("--data: is needed.\n{}", kUsage);
+  const bool measures = !arguments.probe_only && !arguments.peak_only;
+  if (arguments.config.data.empty() && measures) throw usage_error("--data: is needed.\n{}", kUsage);
   return arguments;
 }
 
@@ -148,23 +153,17 @@ Json stages(Backend& backend, Model& model, const Config& config, const HeldBatc
           {"two_task_loss", two_task}, {"towers_backward", backward}, {"update", update}};
 }
 
-/// Floating-point operations of the towers per pass, the common half of the first layer done once per common row:
-/// forward, and twice that backward.
-double tower_flop(const TowerShape& shape, double impressions, double common_rows) {
-  const auto width = [](std::int64_t n) { return static_cast<double>(n); };
-  const double first = width(shape.hidden.front());
-  double products = first * (common_rows * width(shape.common_inputs) + impressions * width(shape.sample_inputs));
-  for (std::size_t l = 0; l < shape.hidden.size(); ++l) {
-    const double next = l + 1 < shape.hidden.size() ? width(shape.hidden[l + 1]) : 1.0;
-    products += impressions * width(shape.hidden[l]) * next;
-  }
-  return 2.0 * 3.0 * kTowers * products;
+Json probes(int threads, std::int64_t columns) {
+  return {{"fma_gflops", fma_peak(threads, kProbeSeconds)},
+          {"bf16_gflops", bf16_peak(threads, kProbeSeconds)},
+          {"read_gbps", read_bandwidth(threads, kProbeSeconds)},
+          {"random_row_gbps", random_row_bandwidth(threads, kProbeSeconds, columns)}};
 }
 
-Json probes(int threads, std::int64_t row_bytes) {
-  return {{"fma_gflops", fma_peak(threads, kProbeSeconds)},
-          {"read_gbps", read_bandwidth(threads, kProbeSeconds)},
-          {"random_row_gbps", random_row_bandwidth(threads, kProbeSeconds, row_bytes)}};
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024.0;  // from KiB
 }
 
 Json measure(const Arguments& arguments) {
@@ -197,23 +196,27 @@ Json measure(const Arguments& arguments) {
   loaded.erase(loaded.begin());  // the first pass allocates
   Model model(parameters);
   const Json by_stage = stages(*backend, model, config, batches);
+  const double peak_mb = peak_megabytes();  // the probes come later
   const auto impressions = static_cast<double>(batches.impressions());
-  return {{"device", backend->name()},
-          {"precision", name_of(config.precision)},
-          {"optimizer", name_of(config.optimizer)},
-          {"threads", config.threads},
-          {"batches", count},
-          {"impressions", batches.impressions()},
-          {"common_rows", batches.common_rows()},
-          {"ids_read", batches.ids()},
-          {"parameters", parameters.count()},
-          {"tower_gflop", tower_flop(spec.towers, impressions, static_cast<double>(batches.common_rows())) / 1e9},
-          {"seconds", held},
-          {"seconds_with_loading", loaded},
-          {"stage_seconds", by_stage},
-          {"fma_gflops_before", fma_before},
-          {"probes_after", probes(config.threads, spec.dim * 4)},
-          {"losses", losses}};
+  return {
+      {"device", backend->name()},
+      {"precision", name_of(config.precision)},
+      {"optimizer", name_of(config.optimizer)},
+      {"threads", config.threads},
+      {"batches", count},
+      {"impressions", batches.impressions()},
+      {"common_rows", batches.common_rows()},
+      {"ids_read", batches.ids()},
+      {"ids_per_impression", batches.ids_of_impressions() / impressions},
+      {"parameters", parameters.count()},
+      {"tower_gflop", 3.0 * forward_flop(spec.towers, impressions, static_cast<double>(batches.common_rows())) / 1e9},
+      {"seconds", held},
+      {"seconds_with_loading", loaded},
+      {"stage_seconds", by_stage},
+      {"peak_mb", peak_mb},
+      {"fma_gflops_before", fma_before},
+      {"probes_after", probes(config.threads, spec.dim)},
+      {"losses", losses}};
 }
 
 }  // namespace
@@ -223,7 +226,10 @@ int main(int argc, char** argv) {
   using namespace esmm::bench;
   try {
     const Arguments arguments = parse(argc, argv);
-    const Json result = arguments.probe_only ? probes(arguments.config.threads, 80) : measure(arguments);
+    const int threads = arguments.config.threads;
+    const Json result = arguments.peak_only    ? Json{{"fma_gflops", fma_peak(threads, kProbeSeconds)}}
+                        : arguments.probe_only ? probes(threads, kProbedColumns)
+                                               : measure(arguments);
     std::printf("%s\n", result.dump(2).c_str());
     return 0;
   } catch (const esmm::Error& error) {

@@ -4,12 +4,13 @@
     esmm_torch.py --export DIR --engine STEP.json [--variant joined|dedup|factorised] [--compile] [--threads N]
 
 DIR and STEP.json come from `esmm_bench_step --export DIR` (docs/benchmarking.md). First the correctness gate: the losses
-of the first steps must be the engine's. Then passes over the batches are timed, without and with reading them from disk.
-Prints JSON. Exit code: 0; 2 something is missing here (NumPy, PyTorch, a fast BLAS); 3 the gate failed.
+of the first --gate steps must be the engine's. Then passes over the first --batches batches are timed, without and with
+reading them from disk. Prints JSON. Exit code: 0; 2 something is missing here (NumPy, PyTorch, a fast BLAS); 3 the gate failed.
 """
 import argparse
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,6 @@ except ImportError as missing:
           file=sys.stderr)
     sys.exit(2)
 
-GATED_STEPS = 50
 FLOAT_EPSILON = 2.0**-24
 
 
@@ -188,7 +188,7 @@ def gate(peer, batches, expected):
     2 * t * K * 2^-24 * max(1, loss)."""
     widest = max(peer.towers.common.shape[0] + peer.towers.sample.shape[0], *peer.meta["hidden"])
     worst = 0.0
-    for t, (batch, engine) in enumerate(zip(batches, expected[:GATED_STEPS]), 1):
+    for t, (batch, engine) in enumerate(zip(batches, expected), 1):
         ours, theirs = sum(part.item() for part in peer.step(batch)), sum(engine)
         bound = 2 * t * widest * FLOAT_EPSILON * max(1.0, abs(theirs))
         worst = max(worst, abs(ours - theirs) / bound)
@@ -214,6 +214,8 @@ def main():
     parser.add_argument("--variant", choices=("joined", "dedup", "factorised"), default="joined")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--gate", type=int, default=50, help="steps of the gate, which are also the warm-up")
+    parser.add_argument("--batches", type=int, help="batches that are timed [all]")
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="torch.compile for towers and loss")
     parser.add_argument("--tf32", action="store_true", help="on CUDA")
@@ -227,22 +229,24 @@ def main():
     expected = json.loads(Path(arguments.engine).read_text())["losses"]
     initial = load_parameters(Path(arguments.export, "model.safetensors"))
     directories = [f"{arguments.export}/{b:04}" for b in range(meta["batches"])]
+    timed_directories = directories[:arguments.batches]
     load = lambda directory: Batch(directory, meta["common_fields"], arguments.variant, arguments.device)
-    batches = [load(directory) for directory in directories]
+    batches = [load(directory) for directory in directories[:max(arguments.gate, len(timed_directories))]]
     library = blas()
 
     peer = Peer(meta, initial, arguments.variant, arguments.device, arguments.compile)
-    worst = gate(peer, batches, expected)
+    worst = gate(peer, batches[:arguments.gate], expected)
     torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
-    peer.step(batches[0])
+    batches = batches[:len(timed_directories)]
     held = [timed(arguments.device, lambda: [peer.step(batch) for batch in batches]) for _ in range(arguments.passes)]
-    loaded = [timed(arguments.device, lambda: [peer.step(load(directory)) for directory in directories])
-              for _ in range(min(arguments.passes, 2))]
+    loaded = [timed(arguments.device, lambda: [peer.step(load(directory)) for directory in timed_directories])
+              for _ in range(arguments.passes)]
     print(json.dumps({"torch": torch.__version__, "blas": library, "onednn": torch.backends.mkldnn.is_available(),
                       "threads": torch.get_num_threads(), "device": arguments.device, "variant": arguments.variant,
-                      "compile": arguments.compile, "optimizer": meta["optimizer"],
-                      "impressions": meta["impressions"], "gate_worst_over_bound": worst, "seconds": held,
-                      "seconds_with_loading": loaded}, indent=2))
+                      "compile": arguments.compile, "optimizer": meta["optimizer"], "batches": len(batches),
+                      "impressions": sum(batch.click.numel() for batch in batches), "gated_steps": arguments.gate,
+                      "gate_worst_over_bound": worst, "seconds": held, "seconds_with_loading": loaded,
+                      "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #include "kernels/cpu/activation.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/cpu/simd.hpp"
 #include "kernels/random.hpp"
@@ -10,51 +11,86 @@ namespace esmm::cpu {
 namespace {
 
 // A NaN is let through, so that it reaches the loss and is seen there.
-ESMM_VECTORIZED void relu_tile(MatrixView<float> values) {
+ESMM_VECTORIZED void relu_tile(const float* __restrict bias, MatrixView<float> values) {
   for (std::int64_t r = 0; r < values.rows; ++r) {
     float* __restrict x = values.row(r);
-    for (std::int64_t j = 0; j < values.cols; ++j) x[j] = x[j] < 0.0F ? 0.0F : x[j];
+    for (std::int64_t j = 0; j < values.cols; ++j) {
+      const float z = x[j] + bias[j];
+      x[j] = z < 0.0F ? 0.0F : z;
+    }
   }
 }
 
-ESMM_VECTORIZED void prelu_tile(MatrixView<const float> z, const float* __restrict slope, MatrixView<float> out) {
+ESMM_VECTORIZED void prelu_tile(const float* __restrict bias, const float* __restrict slope, MatrixView<float> z,
+                                MatrixView<float> out) {
   for (std::int64_t r = 0; r < z.rows; ++r) {
-    const float* x = z.row(r);
+    float* __restrict x = z.row(r);
     float* __restrict y = out.row(r);
-    for (std::int64_t j = 0; j < z.cols; ++j) y[j] = x[j] > 0.0F ? x[j] : slope[j] * x[j];
+    for (std::int64_t j = 0; j < z.cols; ++j) {
+      x[j] += bias[j];
+      y[j] = x[j] > 0.0F ? x[j] : slope[j] * x[j];
+    }
   }
+}
+
+constexpr std::int64_t kSummed = 64;  // columns whose sums are kept in registers
+
+/// Calls body(first column, number of columns), a number known at compile time for all but the last call.
+template <class Body>
+ESMM_INLINE void for_each_column_block(std::int64_t cols, const Body& body) {
+  std::int64_t begin = 0;
+  for (; begin + kSummed <= cols; begin += kSummed) body(begin, std::integral_constant<std::int64_t, kSummed>{});
+  if (begin < cols) body(begin, cols - begin);
 }
 
 ESMM_VECTORIZED void relu_backward_tile(MatrixView<const float> out, float scale, MatrixView<float> d,
                                         float* __restrict dbias) {
-  for (std::int64_t r = 0; r < d.rows; ++r) {
-    const float* y = out.row(r);
-    float* __restrict g = d.row(r);
-    for (std::int64_t j = 0; j < d.cols; ++j) {
-      g[j] = y[j] > 0.0F ? scale * g[j] : 0.0F;
-      dbias[j] += g[j];
-    }
-  }
+  for_each_column_block(
+      d.cols, [&](std::int64_t begin, auto count) __attribute__((always_inline)) {
+        float sums[kSummed] = {};
+        for (std::int64_t r = 0; r < d.rows; ++r) {
+          const float* y = out.row(r) + begin;
+          float* __restrict g = d.row(r) + begin;
+          for (std::int64_t j = 0; j < count; ++j) {
+            g[j] = y[j] > 0.0F ? scale * g[j] : 0.0F;
+            sums[j] += g[j];
+          }
+        }
+        for (std::int64_t j = 0; j < count; ++j) dbias[begin + j] += sums[j];
+      });
 }
 
 ESMM_VECTORIZED void prelu_backward_tile(MatrixView<const float> z, const float* __restrict slope, MatrixView<float> d,
                                          float* __restrict dbias, float* __restrict dslope) {
-  for (std::int64_t r = 0; r < d.rows; ++r) {
-    const float* x = z.row(r);
-    float* __restrict g = d.row(r);
-    for (std::int64_t j = 0; j < d.cols; ++j) {
-      dslope[j] += x[j] > 0.0F ? 0.0F : x[j] * g[j];
-      g[j] = x[j] > 0.0F ? g[j] : slope[j] * g[j];
-      dbias[j] += g[j];
-    }
-  }
+  for_each_column_block(
+      d.cols, [&](std::int64_t begin, auto count) __attribute__((always_inline)) {
+        float bias_sums[kSummed] = {}, slope_sums[kSummed] = {};
+        for (std::int64_t r = 0; r < d.rows; ++r) {
+          const float* x = z.row(r) + begin;
+          float* __restrict g = d.row(r) + begin;
+          for (std::int64_t j = 0; j < count; ++j) {
+            slope_sums[j] += x[j] > 0.0F ? 0.0F : x[j] * g[j];
+            g[j] = x[j] > 0.0F ? g[j] : slope[begin + j] * g[j];
+            bias_sums[j] += g[j];
+          }
+        }
+        for (std::int64_t j = 0; j < count; ++j) {
+          dbias[begin + j] += bias_sums[j];
+          dslope[begin + j] += slope_sums[j];
+        }
+      });
 }
 
 ESMM_VECTORIZED void add_column_sums_tile(MatrixView<const float> values, float* __restrict sums) {
-  for (std::int64_t r = 0; r < values.rows; ++r) {
-    const float* x = values.row(r);
-    for (std::int64_t j = 0; j < values.cols; ++j) sums[j] += x[j];
-  }
+  for_each_column_block(
+      values.cols, [&](std::int64_t begin, auto count) __attribute__((always_inline)) {
+        float block[kSummed] = {};
+        for (std::int64_t r = 0; r < values.rows; ++r) {
+          const float* x = values.row(r) + begin;
+          for (std::int64_t j = 0; j < count; ++j) block[j] += x[j];
+        }
+        for (std::int64_t j = 0; j < count; ++j) sums[begin + j] += block[j];
+      });
 }
 
 constexpr int kMaskGroups = 64;  // random words are drawn four units at a time, this many groups at once
@@ -80,12 +116,12 @@ ESMM_VECTORIZED void multiply(const float* __restrict factor, float* __restrict 
 
 }  // namespace
 
-void relu(MatrixView<float> values) {
-  relu_tile(values);
+void relu(std::span<const float> bias, MatrixView<float> values) {
+  relu_tile(bias.data(), values);
 }
 
-void prelu(MatrixView<const float> z, std::span<const float> slope, MatrixView<float> out) {
-  prelu_tile(z, slope.data(), out);
+void prelu(std::span<const float> bias, std::span<const float> slope, MatrixView<float> z, MatrixView<float> out) {
+  prelu_tile(bias.data(), slope.data(), z, out);
 }
 
 void apply_dropout(const DropoutMask& mask, MatrixView<float> values) {

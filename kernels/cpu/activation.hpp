@@ -8,10 +8,11 @@
 // tower. All run in place on the calling thread.
 namespace esmm::cpu {
 
-void relu(MatrixView<float> values);
+/// values = max(values + bias, 0).
+void relu(std::span<const float> bias, MatrixView<float> values);
 
-/// out = z where z > 0, else slope·z. Source: arXiv:1502.01852.
-void prelu(MatrixView<const float> z, std::span<const float> slope, MatrixView<float> out);
+/// z += bias; out = z where z > 0, else slope·z. Source: arXiv:1502.01852.
+void prelu(std::span<const float> bias, std::span<const float> slope, MatrixView<float> z, MatrixView<float> out);
 
 /// Names a tile's dropout mask: unit u of row r is dropped where word u mod 4 of philox(seed, {u/4, first_row + r,
 /// layer·2 + tower, step}) is below rate·2^32 (of 64-bit values the low word counts).

@@ -24,7 +24,7 @@ ESMM_INLINE void multiply_tile(const Bf16Product& p, std::int64_t r, std::int64_
     return v + 1 < kVectors ? kLanes : last_lanes;
   };
   typename Lanes::Sums sums[kRows][kVectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
@@ -35,7 +35,7 @@ ESMM_INLINE void multiply_tile(const Bf16Product& p, std::int64_t r, std::int64_
     typename Lanes::Pairs b[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) b[v] = Lanes::load_pairs(p.b + q * p.b_stride + n + v * kLanes, lanes(v));
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
       const auto a = Lanes::broadcast(pair_at(p.a + (r + i) * p.a_row + q * p.a_pair, bytes));
 #pragma GCC unroll 4
@@ -44,7 +44,7 @@ ESMM_INLINE void multiply_tile(const Bf16Product& p, std::int64_t r, std::int64_
   };
   for (std::int64_t q = 0; q < p.depth / 2; ++q) step(q, sizeof(Bf16Pair));
   if (p.depth % 2 != 0) step(p.depth / 2, sizeof(Bf16));
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
@@ -53,20 +53,34 @@ ESMM_INLINE void multiply_tile(const Bf16Product& p, std::int64_t r, std::int64_
   }
 }
 
-template <class Lanes, int kRows>
-ESMM_INLINE void multiply_rows(const Bf16Product& p, std::int64_t r) {
-  constexpr std::int64_t kWidth = kTileVectors * kLanes;
-  std::int64_t n = 0;
-  for (; n + kWidth <= p.cols; n += kWidth) multiply_tile<Lanes, kRows, kTileVectors>(p, r, n, kLanes);
-  for (; n + kLanes <= p.cols; n += kLanes) multiply_tile<Lanes, kRows, 1>(p, r, n, kLanes);
-  if (n < p.cols) multiply_tile<Lanes, kRows, 1>(p, r, n, static_cast<int>(p.cols - n));
+/// Columns [n, n + (kVectors - 1)·kLanes + last_lanes) of all rows.
+template <class Lanes, int kVectors>
+ESMM_INLINE void multiply_panel(const Bf16Product& p, std::int64_t n, int last_lanes) {
+  constexpr int kRows = kVectors == 1 ? 2 * kTileHeight : kTileHeight;
+  std::int64_t r = 0;
+  for (; r + kRows <= p.rows; r += kRows) multiply_tile<Lanes, kRows, kVectors>(p, r, n, last_lanes);
+  for (; r < p.rows; ++r) multiply_tile<Lanes, 1, kVectors>(p, r, n, last_lanes);
 }
 
+/// Panel by panel of b, which stays in the first-level cache while all rows of a pass by it.
 template <class Lanes>
 ESMM_INLINE void multiply_tiles(const Bf16Product& p) {
-  std::int64_t r = 0;
-  for (; r + kTileHeight <= p.rows; r += kTileHeight) multiply_rows<Lanes, kTileHeight>(p, r);
-  for (; r < p.rows; ++r) multiply_rows<Lanes, 1>(p, r);
+  constexpr std::int64_t kWidth = kTileVectors * kLanes;
+  std::int64_t n = 0;
+  for (; n + kWidth <= p.cols; n += kWidth) multiply_panel<Lanes, kTileVectors>(p, n, kLanes);
+  if (n == p.cols) return;
+  const auto vectors = static_cast<int>((p.cols - n + kLanes - 1) / kLanes);
+  const int last_lanes = static_cast<int>(p.cols - n) - (vectors - 1) * kLanes;
+  switch (vectors) {
+    case 1:
+      return multiply_panel<Lanes, 1>(p, n, last_lanes);
+    case 2:
+      return multiply_panel<Lanes, 2>(p, n, last_lanes);
+    case 3:
+      return multiply_panel<Lanes, 3>(p, n, last_lanes);
+    default:
+      return multiply_panel<Lanes, 4>(p, n, last_lanes);
+  }
 }
 
 }  // namespace esmm::cpu

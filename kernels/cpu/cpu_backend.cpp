@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <new>
@@ -46,7 +47,15 @@ void CpuMemory::copy_to_host(void* to, const void* from, std::size_t bytes) cons
   std::memcpy(to, from, bytes);
 }
 void CpuMemory::zero(void* to, std::size_t bytes) {
-  std::memset(to, 0, bytes);
+  constexpr std::size_t kLarge = std::size_t{64} << 20U, kPiece = std::size_t{8} << 20U;
+  if (pool_ == nullptr || bytes < kLarge) {
+    std::memset(to, 0, bytes);
+    return;
+  }
+  pool_->for_each_chunk(static_cast<std::int64_t>((bytes + kPiece - 1) / kPiece), [&](std::int64_t piece, int) {
+    const std::size_t begin = static_cast<std::size_t>(piece) * kPiece;
+    std::memset(static_cast<char*>(to) + begin, 0, std::min(kPiece, bytes - begin));
+  });
 }
 
 CpuBackend::CpuBackend(int threads, Precision precision) : pool_(threads), precision_(precision) {}

@@ -8,12 +8,19 @@ namespace esmm::cpu {
 
 class CpuMemory final : public Memory {
  public:
+  CpuMemory() = default;
+  /// Zeroes what is large on the threads of `pool`, which touch its pages for the first time; not within a loop of it.
+  explicit CpuMemory(ThreadPool& pool) : pool_(&pool) {}
+
   void* allocate(std::size_t bytes) override;
   void release(void* pointer) noexcept override;
   void copy_from_host(void* to, const void* from, std::size_t bytes) override;
   void copy_to_host(void* to, const void* from, std::size_t bytes) const override;
   void zero(void* to, std::size_t bytes) override;
   [[nodiscard]] std::int64_t row_stride(std::int64_t columns) const override { return (columns + 3) / 4 * 4; }
+
+ private:
+  ThreadPool* pool_ = nullptr;
 };
 
 /// The operations, each in the file of its name: gather.cpp, embedding.cpp, towers.cpp, separate_towers.cpp, loss.cpp,
@@ -71,7 +78,7 @@ class CpuBackend : public Backend {
  private:
   ThreadPool pool_;
   Precision precision_;
-  CpuMemory memory_;
+  CpuMemory memory_{pool_};
   Buffer<float> tile_scratch_{memory_, 0};    // of towers in bfloat16
   Buffer<float> row_gradients_{memory_, 0};   // [threads, kBlockRows, D] of update_embeddings
   Buffer<float> partial_sums_{memory_, 0};    // [pieces of hot rows, D]

@@ -99,15 +99,20 @@ class Pass {
   }
 
  protected:
-  /// What the product with the sample inputs is added to: the bias and the common half of each impression's user.
-  void start_first_layer(Rows rows, MatrixView<float> out) const {
-    if (!has_common()) return fill_rows(out, parameters_.first_bias);
+  /// Calls function(some of the rows, what is added to their products) in order: the layer's bias, or, in the first
+  /// layer, the common half of their user, which has the bias in it.
+  template <class Function>
+  void for_each_bias(std::size_t layer, std::size_t tower, Rows rows, Function&& function) const {
+    if (layer > 0 || !has_common()) return function(rows, bias(parameters_, layer, tower));
     const auto& begin = inputs_.common_begin;
     const auto next = std::upper_bound(begin.begin(), begin.end(), rows.begin);
     auto user = static_cast<std::int64_t>(next - begin.begin()) - 1;
-    for (std::int64_t r = 0; r < rows.count; ++r) {
-      while (rows.begin + r >= begin[static_cast<std::size_t>(user) + 1]) ++user;
-      std::copy_n(first_common().row(user), out.cols, out.row(r));
+    const std::int64_t last = rows.begin + rows.count;
+    for (std::int64_t row = rows.begin; row < last; ++user) {
+      const std::int64_t end = std::min<std::int64_t>(last, begin[static_cast<std::size_t>(user) + 1]);
+      const float* half = of_tower(first_common(), tower).row(user);
+      if (end > row) function(Rows{row, end - row}, std::span(half, static_cast<std::size_t>(width(0))));
+      row = std::max(row, end);
     }
   }
 

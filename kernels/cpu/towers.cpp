@@ -1,10 +1,12 @@
 #include "kernels/towers.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "kernels/cpu/activation.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/gemm.hpp"
+#include "kernels/cpu/output_layer.hpp"
 #include "kernels/cpu/tower_pass.hpp"
 #include "kernels/cpu/towers_bf16.hpp"
 
@@ -35,30 +37,33 @@ class Forward : public Pass {
   }
 
   void tile(Rows rows, MatrixView<float> logits) const {
-    const auto first = slice(z(0), rows);
-    start_first_layer(rows, first);
-    gemm(slice(inputs_.sample, rows), parameters_.first_sample, first, Gemm::accumulate);
+    gemm(slice(inputs_.sample, rows), parameters_.first_sample, slice(z(0), rows), Gemm::overwrite);
     for (std::size_t layer = 0; layer < hidden_layers(); ++layer) {
-      const auto next = slice(layer + 1 == hidden_layers() ? logits : z(layer + 1), rows);
       for (std::size_t tower = 0; tower < kTowers; ++tower) {
         activate(layer, tower, rows);
-        const auto out = of_tower(next, tower);
-        fill_rows(out, bias(parameters_, layer + 1, tower));
-        gemm(of_tower(slice(a(layer), rows), tower), parameters_.deeper[tower][layer].weight, out, Gemm::accumulate);
+        const auto inputs = of_tower(slice(a(layer), rows), tower);
+        const auto weight = parameters_.deeper[tower][layer].weight;
+        if (layer + 1 < hidden_layers()) {
+          gemm(inputs, weight, of_tower(slice(z(layer + 1), rows), tower), Gemm::overwrite);
+        } else {
+          output_forward(inputs, weight, bias(parameters_, layer + 1, tower)[0], of_tower(slice(logits, rows), tower));
+        }
       }
     }
   }
 
  private:
   void activate(std::size_t layer, std::size_t tower, Rows rows) const {
-    const auto out = of_tower(slice(a(layer), rows), tower);
-    if (is_prelu()) {
-      prelu(of_tower(slice(z(layer), rows), tower), slope(parameters_, layer, tower), out);
-    } else {
-      relu(out);
-    }
+    for_each_bias(layer, tower, rows, [&](Rows some, std::span<const float> added) {
+      const auto out = of_tower(slice(a(layer), some), tower);
+      if (is_prelu()) {
+        prelu(added, slope(parameters_, layer, tower), of_tower(slice(z(layer), some), tower), out);
+      } else {
+        relu(added, out);
+      }
+    });
     const DropoutMask dropped = mask(layer, tower, rows);
-    if (dropped.rate > 0.0F) apply_dropout(dropped, out);
+    if (dropped.rate > 0.0F) apply_dropout(dropped, of_tower(slice(a(layer), rows), tower));
   }
 };
 
@@ -80,7 +85,7 @@ class Backward : public BackwardPass {
       const Rows columns = tile_rows(task % first_layer_pieces(), kTileRows, from.cols);
       return transpose(from.columns(columns.begin, columns.count), slice(to, columns));
     }
-    for (std::size_t layer = 1; layer <= hidden_layers(); ++layer) {
+    for (std::size_t layer = 1; layer < hidden_layers(); ++layer) {
       for (std::size_t tower = 0; tower < kTowers; ++tower) {
         transpose(parameters_.deeper[tower][layer - 1].weight, transposed_deeper(layer, tower));
       }
@@ -94,8 +99,12 @@ class Backward : public BackwardPass {
     for (std::size_t layer = hidden_layers(); layer-- > 0;) {
       for (std::size_t tower = 0; tower < kTowers; ++tower) {
         const auto d = of_tower(slice(dz(layer), rows), tower);
-        gemm(of_tower(slice(dz_or_dlogits(layer + 1), rows), tower), transposed_deeper(layer + 1, tower), d,
-             Gemm::overwrite);
+        if (layer + 1 < hidden_layers()) {
+          gemm(of_tower(slice(MatrixView<const float>(dz(layer + 1)), rows), tower),
+               transposed_deeper(layer + 1, tower), d, Gemm::overwrite);
+        } else {
+          output_dgrad(of_tower(slice(dlogits_, rows), tower), parameters_.deeper[tower][layer].weight, d);
+        }
         const DropoutMask dropped = mask(layer, tower, rows);
         const auto dbias = partial.take(width(layer));
         if (is_prelu()) {
@@ -125,13 +134,14 @@ class Backward : public BackwardPass {
   }
 
   [[nodiscard]] std::int64_t weight_blocks() const {
-    std::int64_t count = 0;
+    std::int64_t count = kTowers;
     for (std::size_t i = 0; i < weight_count(); ++i) count += blocks_of(weight(i).gradient);
     return count;
   }
   void weight_block(std::int64_t block) const {
     std::size_t i = 0;
-    while (block >= blocks_of(weight(i).gradient)) block -= blocks_of(weight(i++).gradient);
+    while (i < weight_count() && block >= blocks_of(weight(i).gradient)) block -= blocks_of(weight(i++).gradient);
+    if (i == weight_count()) return output_weight(static_cast<std::size_t>(block));
     const Weight w = weight(i);
     const std::int64_t across = pieces(w.gradient.cols, kGradientBlock);
     const Rows k = tile_rows(block / across, kGradientBlock, w.gradient.rows);
@@ -145,8 +155,10 @@ class Backward : public BackwardPass {
   }
 
  private:
-  [[nodiscard]] MatrixView<const float> dz_or_dlogits(std::size_t layer) const {
-    return layer == hidden_layers() ? dlogits_ : dz(layer);
+  void output_weight(std::size_t tower) const {
+    const auto out = gradients_.deeper[tower].back().weight;
+    fill_rows(out, std::array{0.0F});
+    output_wgrad(of_tower(MatrixView<const float>(a(hidden_layers() - 1)), tower), of_tower(dlogits_, tower), out);
   }
 
   // ---- transposed weights: [first_common, first_sample, deeper...], rows padded to whole cache lines ----
@@ -171,20 +183,19 @@ class Backward : public BackwardPass {
     return transposed(transposed_deeper_offset(layer) + static_cast<std::int64_t>(tower) * size, width(layer),
                       width(layer - 1));
   }
-  [[nodiscard]] std::int64_t transposed_size() const { return transposed_deeper_offset(hidden_layers() + 1); }
+  [[nodiscard]] std::int64_t transposed_size() const { return transposed_deeper_offset(hidden_layers()); }
 
-  // ---- weight gradients: gradient [K, N] = inputᵀ [K, B] · dz [B, N] ----
+  // ---- weight gradients: gradient [K, N] = inputᵀ [K, B] · dz [B, N]; then those of the output layer ----
   struct Weight {
     MatrixView<const float> input, dz;
     MatrixView<float> gradient;
   };
-  [[nodiscard]] std::size_t weight_count() const { return 2 + kTowers * hidden_layers(); }
+  [[nodiscard]] std::size_t weight_count() const { return 2 + kTowers * (hidden_layers() - 1); }
   [[nodiscard]] Weight weight(std::size_t i) const {  // the largest first: they balance the threads
     if (i == 0) return {inputs_.sample, dz(0), gradients_.first_sample};
     if (i == 1) return {inputs_.common, first_common(), gradients_.first_common};
     const std::size_t layer = (i - 2) / kTowers + 1, tower = (i - 2) % kTowers;
-    return {of_tower(a(layer - 1), tower), of_tower(dz_or_dlogits(layer), tower),
-            gradients_.deeper[tower][layer - 1].weight};
+    return {of_tower(a(layer - 1), tower), of_tower(dz(layer), tower), gradients_.deeper[tower][layer - 1].weight};
   }
   [[nodiscard]] static std::int64_t blocks_of(MatrixView<float> gradient) {
     return pieces(gradient.rows, kGradientBlock) * pieces(gradient.cols, kGradientBlock);

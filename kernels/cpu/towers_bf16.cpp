@@ -4,12 +4,14 @@
 #include <utility>
 
 #include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/output_layer.hpp"
 
 namespace esmm::cpu {
 
 namespace {
 
-constexpr std::int64_t kLine = 16;  // pairs in a cache line
+constexpr std::int64_t kLine = 16;        // pairs in a cache line
+constexpr std::int64_t kWideBlock = 208;  // of a weight gradient: pairs up each value less often, and feeds two threads
 
 /// fp32 tiles of one thread, each as wide as the widest layer.
 class Tiles {
@@ -137,20 +139,17 @@ class Bf16Forward : public Pass {
       return tiles_.tile(thread, index, rows.count, kTowers * width(layer));
     };
     round_to_bf16(slice(inputs_.sample, rows), slice(kept_.sample(), rows));
-    start_first_layer(rows, tile(0, 0));
-    gemm_bf16(slice(kept_.sample(), rows), weights_.matrix(1), tile(0, 0), Gemm::accumulate);
+    gemm_bf16(slice(kept_.sample(), rows), weights_.matrix(1), tile(0, 0), Gemm::overwrite);
     for (std::size_t layer = 0; layer < hidden_layers(); ++layer) {
       const int current = static_cast<int>(layer % 2);
-      const bool is_last = layer + 1 == hidden_layers();
       for (std::size_t tower = 0; tower < kTowers; ++tower) {
         const auto inputs = activate(layer, tower, rows, tile(current, layer), tile(2, layer));
-        const auto out = of_tower(is_last ? slice(logits, rows) : tile(1 - current, layer + 1), tower);
-        fill_rows(out, bias(parameters_, layer + 1, tower));
-        if (is_last) {
-          gemm(inputs, parameters_.deeper[tower][layer].weight, out, Gemm::accumulate);
+        if (layer + 1 < hidden_layers()) {
+          gemm_bf16(of_tower(slice(kept_.a(layer), rows), tower), weights_.deeper(layer + 1, tower),
+                    of_tower(tile(1 - current, layer + 1), tower), Gemm::overwrite);
         } else {
-          gemm_bf16(of_tower(slice(kept_.a(layer), rows), tower), weights_.deeper(layer + 1, tower), out,
-                    Gemm::accumulate);
+          output_forward(inputs, parameters_.deeper[tower][layer].weight, bias(parameters_, layer + 1, tower)[0],
+                         of_tower(slice(logits, rows), tower));
         }
       }
     }
@@ -158,17 +157,18 @@ class Bf16Forward : public Pass {
 
  private:
   /// Keeps z and a; returns a before it is rounded, which lies in one of the two tiles.
-  MatrixView<float> activate(std::size_t layer, std::size_t tower, Rows rows, MatrixView<float> z,
+  MatrixView<float> activate(std::size_t layer, std::size_t tower, Rows rows, MatrixView<float> z_tile,
                              MatrixView<float> other) const {
-    auto out = of_tower(z, tower);
-    if (is_prelu()) {
-      round_to_bf16(out, of_tower(slice(kept_.z(layer), rows), tower));
-      const auto activated = of_tower(other, tower);
-      prelu(out, slope(parameters_, layer, tower), activated);
-      out = activated;
-    } else {
-      relu(out);
-    }
+    const auto z = of_tower(z_tile, tower), out = is_prelu() ? of_tower(other, tower) : z;
+    for_each_bias(layer, tower, rows, [&](Rows some, std::span<const float> added) {
+      const Rows within{some.begin - rows.begin, some.count};
+      if (is_prelu()) {
+        prelu(added, slope(parameters_, layer, tower), slice(z, within), slice(out, within));
+      } else {
+        relu(added, slice(out, within));
+      }
+    });
+    if (is_prelu()) round_to_bf16(z, of_tower(slice(kept_.z(layer), rows), tower));
     const DropoutMask dropped = mask(layer, tower, rows);
     if (dropped.rate > 0.0F) apply_dropout(dropped, out);
     round_to_bf16(out, of_tower(slice(kept_.a(layer), rows), tower));
@@ -182,9 +182,10 @@ class Bf16Forward : public Pass {
 
 class Bf16Backward : public BackwardPass {
  public:
-  Bf16Backward(const Pass& pass, Buffer<float>& scratch, MatrixView<const float> dlogits,
+  Bf16Backward(const Pass& pass, Buffer<float>& scratch, int threads, MatrixView<const float> dlogits,
                const TowerViews<float>& gradients)
       : BackwardPass(pass, dlogits, gradients),
+        block_(threads <= 2 ? kWideBlock : kGradientBlock),
         tiles_(pass, scratch),
         kept_(*this, shape_, workspace_),
         transposed_(shape_, true) {
@@ -210,7 +211,7 @@ class Bf16Backward : public BackwardPass {
         const auto d = of_tower(tile(current, layer), tower);
         const auto kept = of_tower(tile(2, layer), tower);
         if (layer + 1 == hidden_layers()) {
-          of_last_layer(tower, rows, kept.row(0), d);
+          output_dgrad(of_tower(slice(dlogits_, rows), tower), parameters_.deeper[tower].back().weight, d);
         } else {
           gemm_bf16(of_tower(slice(kept_.dz(layer + 1), rows), tower), transposed_.deeper(layer + 1, tower), d,
                     Gemm::overwrite);
@@ -261,11 +262,11 @@ class Bf16Backward : public BackwardPass {
     while (i < transposed_.count() && block >= blocks_of(weight(i).gradient)) block -= blocks_of(weight(i++).gradient);
     if (i == transposed_.count()) return output_weight(static_cast<std::size_t>(block), thread);
     const Weight w = weight(i);
-    const std::int64_t across = pieces(w.gradient.cols, kGradientBlock);
-    const Rows k = tile_rows(block / across, kGradientBlock, w.gradient.rows);
-    const Rows n = tile_rows(block % across, kGradientBlock, w.gradient.cols);
+    const std::int64_t across = pieces(w.gradient.cols, block_);
+    const Rows k = tile_rows(block / across, block_, w.gradient.rows);
+    const Rows n = tile_rows(block % across, block_, w.gradient.cols);
     const auto out = slice(w.gradient.columns(n.begin, n.count), k);
-    std::array<Bf16Pair, kGradientDepth / 2 * kGradientBlock> inputs, dz;
+    std::array<Bf16Pair, kGradientDepth / 2 * kWideBlock> inputs, dz;
     for (std::int64_t begin = 0; begin == 0 || begin < w.input.rows; begin += kGradientDepth) {
       const Rows depth{begin, std::min(kGradientDepth, w.input.rows - begin)};
       const MatrixView<Bf16Pair> a(inputs.data(), pieces(depth.count, 2), k.count);
@@ -277,22 +278,15 @@ class Bf16Backward : public BackwardPass {
   }
 
  private:
-  /// d = dlogits · the output layer's weights; `weights` is room for them.
-  void of_last_layer(std::size_t tower, Rows rows, float* weights, MatrixView<float> d) const {
-    const auto column = parameters_.deeper[tower].back().weight;
-    for (std::int64_t j = 0; j < column.rows; ++j) weights[j] = column(j, 0);
-    gemm(of_tower(slice(dlogits_, rows), tower), MatrixView<const float>(weights, 1, column.rows), d, Gemm::overwrite);
-  }
-
   void output_weight(std::size_t tower, int thread) const {
     const std::size_t last = hidden_layers() - 1;
     const auto out = gradients_.deeper[tower].back().weight;
-    for (std::int64_t begin = 0; begin == 0 || begin < impressions(); begin += kTileRows) {
+    fill_rows(out, std::array{0.0F});
+    for (std::int64_t begin = 0; begin < impressions(); begin += kTileRows) {
       const Rows rows{begin, std::min(kTileRows, impressions() - begin)};
       const auto inputs = tiles_.tile(thread, 0, rows.count, width(last));
       widen_to_float(of_tower(slice(kept_.a(last), rows), tower), inputs);
-      gemm_transposed_a(inputs, of_tower(slice(dlogits_, rows), tower), out,
-                        begin == 0 ? Gemm::overwrite : Gemm::accumulate);
+      output_wgrad(inputs, of_tower(slice(dlogits_, rows), tower), out);
     }
   }
 
@@ -307,10 +301,11 @@ class Bf16Backward : public BackwardPass {
     return {of_tower(kept_.a(layer - 1), tower), of_tower(kept_.dz(layer), tower),
             gradients_.deeper[tower][layer - 1].weight};
   }
-  [[nodiscard]] static std::int64_t blocks_of(MatrixView<float> gradient) {
-    return pieces(gradient.rows, kGradientBlock) * pieces(gradient.cols, kGradientBlock);
+  [[nodiscard]] std::int64_t blocks_of(MatrixView<float> gradient) const {
+    return pieces(gradient.rows, block_) * pieces(gradient.cols, block_);
   }
 
+  std::int64_t block_;  // rows and columns; an element's sum does not depend on the block that it is in
   Tiles tiles_;
   Kept kept_;
   PairedWeights transposed_;
@@ -331,7 +326,7 @@ void towers_forward_bf16(ThreadPool& pool, Buffer<float>& scratch, const Pass& s
 
 void towers_backward_bf16(ThreadPool& pool, Buffer<float>& scratch, const Pass& shared, MatrixView<const float> dlogits,
                           const TowerViews<float>& gradients, MatrixView<float> dcommon, MatrixView<float> dsample) {
-  const Bf16Backward pass(shared, scratch, dlogits, gradients);
+  const Bf16Backward pass(shared, scratch, pool.threads(), dlogits, gradients);
   pool.for_each_chunk(pass.weight_tasks(), [&](std::int64_t task, int) { pass.weight_task(task); });
   pool.for_each_chunk(pieces(pass.impressions(), kTileRows), [&](std::int64_t tile, int thread) {
     pass.tile(tile, tile_rows(tile, kTileRows, pass.impressions()), thread, dsample);

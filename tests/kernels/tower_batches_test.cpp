@@ -42,6 +42,15 @@ TEST(TowersThreads, TheNumberOfThreadsDoesNotChangeOneBit) {
   }
 }
 
+TEST(TowersThreads, BlocksOfWeightGradientsThatDependOnTheNumberOfThreadsDoNotChangeOneBit) {
+  const TowerNet net({40, 215, {130, 70}, Activation::relu, 0.0F}, {100, 129}, 3);
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    const auto few = run(*make_cpu_backend(2, precision), net), many = run(*make_cpu_backend(5, precision), net);
+    EXPECT_EQ(few.gradients, many.gradients);
+    EXPECT_EQ(few.dsample, many.dsample);
+  }
+}
+
 TEST_P(TowerBatches, AnImpressionsLogitsDoNotDependOnTheRestOfTheBatch) {
   const TowerNet whole({4, 5, {33, 7}, Activation::prelu, 0.0F}, {40, 60}, 8);
   TowerNet alone({4, 5, {33, 7}, Activation::prelu, 0.0F}, {1}, 8);
