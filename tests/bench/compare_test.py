@@ -54,7 +54,7 @@ class Compare(unittest.TestCase):
 
     def test_the_figure_has_a_bar_for_every_contestant(self):
         figure = plot([case(pair(12e3))])
-        for name in ("fp32", *VARIANTS):
+        for name in ("engine fp32", *(f"PyTorch {variant}" for variant in VARIANTS)):
             self.assertIn(f">{name}</text>", figure)
 
     def test_others_are_all_processor_time_that_is_not_ones_own(self):
