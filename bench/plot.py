@@ -21,7 +21,8 @@ def plot(cases):
         parts.append(text(8, y + 11, f"{case['case']}, {case['optimizer']}"))
         for colour, (key, rate) in zip(COLOURS, case["rates"].items()):
             value = rate["held"]["median"]
-            parts += [text(LEFT - 6, y + 11, key, "end"), bar(LEFT, y, value * scale, colour, key),
+            name = ("engine " if key in case["ratios"] else "PyTorch ") + key
+            parts += [text(LEFT - 6, y + 11, name, "end"), bar(LEFT, y, value * scale, colour, key),
                       text(LEFT + value * scale + 5, y + 11, f"{value / 1e3:.1f}")]
             y += BAR + 2
         y += GAP
