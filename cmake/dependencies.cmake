@@ -6,6 +6,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(Protobuf REQUIRED)
 
 # Libraries whose packages carry no usable CMake configuration.
 function(esmm_import name header)
@@ -21,6 +22,15 @@ esmm_import(zstd zstd.h zstd)
 esmm_import(xxhash xxhash.h xxhash)
 esmm_import(xsmm libxsmm.h xsmm xsmmnoblas)  # static; this order resolves its symbols, its pkg-config file does not
 target_link_libraries(esmm::xsmm INTERFACE Threads::Threads rt ${CMAKE_DL_LIBS} m)
+
+# ONNX's message classes, for `export`: found, not required.
+find_package(ONNX QUIET CONFIG)
+set(ESMM_WITH_ONNX OFF)
+if(TARGET onnx_proto)
+  set(ESMM_WITH_ONNX ON)
+else()
+  message(STATUS "ONNX: not found (libonnx-dev): building without export")
+endif()
 
 # CUDA is found, never required.
 find_program(ESMM_NVCC nvcc HINTS /usr/local/cuda/bin $ENV{CUDA_HOME}/bin)

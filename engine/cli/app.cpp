@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <deque>
@@ -181,13 +182,25 @@ void add_predict(Command& command) {
 }
 
 void add_export(Command& command) {
+  static constexpr std::array<std::string_view, 2> kFormats{"onnx", "triton"};
   command.flag("run", "RUN", "the run whose model to export");
-  command.flag("format", "onnx", "format of the file");
-  command.config_flag("out", "file to write", "FILE");
+  command.flag("format", joined(kFormats), "an ONNX file, or a model directory for Triton [onnx]");
+  command.config_flag("out", "file to write; with --format triton the directory to create", "FILE");
+  command.flag("external-data-mb", "MB", "tables larger than this go to FILE.data [1024]");
   command.common_flags();
-  command.run = [](const Command&) {
-    throw usage_error(
-        "export: not available in this version. model.safetensors in the run holds the towers and tables.");
+  command.run = [](const Command& given) {
+    const Config config = start(given.config_values());
+    ExportOptions options;
+    options.run = given.require("--run", kRunRemedy);
+    options.out = given.require("--out", "Give the file to write, such as model.onnx.");
+    options.threads = config.threads;
+    if (given.given("--format")) {
+      options.format = static_cast<ExportFormat>(parse_choice(given.get("--format"), "--format", kFormats));
+    }
+    if (given.given("--external-data-mb")) {
+      parse_value(given.get("--external-data-mb"), "--external-data-mb", options.external_data_mb);
+    }
+    export_command(options);
   };
 }
 

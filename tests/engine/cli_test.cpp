@@ -92,7 +92,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadUsage{{"inspect", "a", "b"}, 2, "unexpected argument \"b\""}, BadUsage{{"eval"}, 2, "eval: --run is needed"},
         BadUsage{{"eval", "--run", "none", "--data", "x"}, 2, "none"},
         BadUsage{{"predict", "--run", "none", "--data", "x"}, 2, "predict: --out is needed"},
-        BadUsage{{"export", "--run", "x", "--format", "onnx"}, 2, "export: not available in this version"}));
+        BadUsage{{"export", "--run", "x", "--format", "onnx"}, 2, "export: --out is needed. Give the file to write"},
+        BadUsage{{"export", "--run", "x", "--out", "y", "--format", "tf"}, 2, "Choose onnx|triton"}));
 
 TEST(CommandLine, EveryCommandHasHelpAndVersion) {
   for (const std::string& command : kCommands) {
