@@ -15,6 +15,16 @@ foreach(library ${libraries})
 endforeach()
 
 install(TARGETS esmm_gpu)
+# The manual and the shells' completions are what the program says of itself.
+set(texts ${PROJECT_BINARY_DIR}/texts)
+set(write "COMMAND_ERROR_IS_FATAL ANY OUTPUT_FILE ${texts}")
+install(CODE "file(MAKE_DIRECTORY ${texts})
+  execute_process(COMMAND $<TARGET_FILE:esmm_gpu> man ${write}/esmm_gpu.1)
+  execute_process(COMMAND $<TARGET_FILE:esmm_gpu> completion bash ${write}/esmm_gpu)
+  execute_process(COMMAND $<TARGET_FILE:esmm_gpu> completion zsh ${write}/_esmm_gpu)")
+install(FILES ${texts}/esmm_gpu.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${texts}/esmm_gpu DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES ${texts}/_esmm_gpu DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 install(TARGETS ${libraries} EXPORT esmmTargets)
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/esmm)
 install(DIRECTORY kernels io engine DESTINATION ${headers} FILES_MATCHING PATTERN "*.hpp"
