@@ -21,6 +21,7 @@ function(esmm_import name header)
 endfunction()
 esmm_import(zstd zstd.h zstd)
 esmm_import(xxhash xxhash.h xxhash)
+esmm_import(isal isa-l/crc.h isal)
 esmm_import(xsmm libxsmm.h xsmm xsmmnoblas)  # static; this order resolves its symbols, its pkg-config file does not
 target_link_libraries(esmm::xsmm INTERFACE Threads::Threads rt ${CMAKE_DL_LIBS} m)
 
