@@ -3,7 +3,9 @@
 # click log from a world whose truth is known, trains on it and measures the result. No GPU is needed.
 set -euo pipefail
 cd "$(dirname "$0")"
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' plain=''
+[[ -n ${NO_COLOR:-} || ! -t 1 ]] || bold=$'\033[1m' plain=$'\033[0m'
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
 say "1/4  Packages"
 .ci/install.sh && echo "all there"

@@ -1,4 +1,5 @@
-# Every third-party library of the build, as imported targets. Each is a Debian package listed in packages.txt.
+# Every third-party library of the build, as imported targets. Each is a Debian package listed in packages.txt. Installed
+# with the library, whose users need the same.
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
@@ -6,6 +7,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(Protobuf REQUIRED)
 
 # Libraries whose packages carry no usable CMake configuration.
 function(esmm_import name header)
@@ -19,49 +21,15 @@ function(esmm_import name header)
 endfunction()
 esmm_import(zstd zstd.h zstd)
 esmm_import(xxhash xxhash.h xxhash)
+esmm_import(isal isa-l/crc.h isal)
 esmm_import(xsmm libxsmm.h xsmm xsmmnoblas)  # static; this order resolves its symbols, its pkg-config file does not
 target_link_libraries(esmm::xsmm INTERFACE Threads::Threads rt ${CMAKE_DL_LIBS} m)
 
-# CUDA is found, never required.
-find_program(ESMM_NVCC nvcc HINTS /usr/local/cuda/bin $ENV{CUDA_HOME}/bin)
-set(ESMM_WITH_CUDA OFF)
-if(ESMM_NVCC AND NOT ESMM_CUDA STREQUAL "OFF")
-  execute_process(COMMAND ${ESMM_NVCC} --version OUTPUT_VARIABLE nvcc_version ERROR_QUIET)
-  if(NOT nvcc_version MATCHES "release (1[2-9]|[2-9][0-9])")
-    message(STATUS "CUDA: ${ESMM_NVCC} is older than 12, which C++20 needs: not used")
-    set(ESMM_NVCC ESMM_NVCC-NOTFOUND)
-  endif()
-endif()
-if(ESMM_CUDA STREQUAL "OFF")
-  message(STATUS "CUDA: off (ESMM_CUDA=OFF): building the CPU backend")
-elseif(ESMM_NVCC)
-  set(ESMM_WITH_CUDA ON)
-  if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80-real 90)  # 90: code for sm_90, and PTX for what comes after
-  endif()
-  set(CMAKE_CUDA_COMPILER ${ESMM_NVCC})
-  enable_language(CUDA)
-  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc has it
-    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
-    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
-  endif()
-  find_package(CUDAToolkit REQUIRED)
-  message(STATUS "CUDA: ${ESMM_NVCC}: building the CUDA backend (${CMAKE_CUDA_ARCHITECTURES}) beside the CPU backend")
-elseif(ESMM_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "CUDA: ESMM_CUDA=ON but nvcc was not found. Put it on PATH or set CUDA_HOME.")
+# ONNX's message classes, for `export`: found, not required.
+find_package(ONNX QUIET CONFIG)
+set(ESMM_WITH_ONNX OFF)
+if(TARGET onnx_proto)
+  set(ESMM_WITH_ONNX ON)
 else()
-  message(STATUS "CUDA: nvcc not found: building the CPU backend")
-endif()
-
-# NVTX, whose ranges Nsight Systems shows (docs/profiling.md): headers of the CUDA toolkit, no library.
-if(ESMM_CUDA STREQUAL "OFF")
-  unset(ESMM_NVTX_INCLUDE CACHE)
-else()
-  find_path(ESMM_NVTX_INCLUDE nvtx3/nvToolsExt.h
-    HINTS $ENV{CUDA_HOME}/include /usr/local/cuda/include /usr/local/cuda/targets/x86_64-linux/include)
-endif()
-if(ESMM_NVTX_INCLUDE)
-  message(STATUS "NVTX: ${ESMM_NVTX_INCLUDE}")
-else()
-  message(STATUS "NVTX: not found or CUDA is off: no ranges for profilers")
+  message(STATUS "ONNX: not found (libonnx-dev): building without export")
 endif()

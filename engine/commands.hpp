@@ -36,6 +36,15 @@ struct PredictOptions {
 };
 void predict_command(const PredictOptions& options);
 
+enum class ExportFormat { onnx, triton };
+struct ExportOptions {
+  std::string run, out;
+  ExportFormat format = ExportFormat::onnx;
+  std::int64_t external_data_mb = 1024;  // tables beyond this are written to a file of their own
+  int threads = 0;
+};
+void export_command(const ExportOptions& options);
+
 struct ConvertOptions {
   std::string data, out, schema, vocab;
   std::uint32_t min_count = 10;

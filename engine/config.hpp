@@ -18,6 +18,7 @@ enum class Preset { none, released, paper };  // released: the authors' publishe
 enum class Schedule { constant, cosine, step };
 enum class Initialiser { truncated_normal, normal, uniform };  // of the embedding tables
 enum class Shuffle { common_row, impression, none };
+enum class Tensorboard { on, off };          // whether a run writes event files
 enum class Resident { automatic, on, off };  // whether a GPU keeps the dataset's ids in its memory
 
 /// Per-field settings of the model; unset members fall back to the defaults in Config.
@@ -82,6 +83,7 @@ struct Config {
   std::int64_t log_every = 100;       // steps
   std::int64_t checkpoint_every = 0;  // steps; 0: after each epoch
   std::int64_t keep_checkpoints = 2;
+  Tensorboard tensorboard = Tensorboard::on;
 
   // System
   std::string device = "auto";

@@ -86,6 +86,7 @@ const std::vector<Option>& table() {
       {"log_every", kTraining, "N", "steps between log lines", &Config::log_every},
       {"checkpoint_every", kTraining, "N", "steps between checkpoints; 0: after each epoch", &Config::checkpoint_every},
       {"keep_checkpoints", kTraining, "N", "checkpoints to keep", &Config::keep_checkpoints},
+      {"tensorboard", kTraining, "", "write event files for TensorBoard into the run", &Config::tensorboard},
 
       {"device", kSystem, "auto|cpu|cuda|cuda:N", "where to compute", &Config::device},
       {"threads", kSystem, "N", "CPU threads; 0: one per core", &Config::threads},
@@ -172,6 +173,10 @@ Choices choices(Precision) {
 }
 Choices choices(TowerKernels) {
   static constexpr std::array<std::string_view, 3> names{"measured", "chain", "fused"};
+  return names;
+}
+Choices choices(Tensorboard) {
+  static constexpr std::array<std::string_view, 2> names{"on", "off"};
   return names;
 }
 Choices choices(Resident) {

@@ -21,7 +21,7 @@ using ConfigMember =
                  Shuffle Config::*, ModelKind Config::*, Unbias Config::*, Preset Config::*, Activation Config::*,
                  Pooling Config::*, ValueTransform Config::*, Initialiser Config::*, OptimizerKind Config::*,
                  std::optional<OptimizerKind> Config::*, Schedule Config::*, Precision Config::*,
-                 TowerKernels Config::*, Resident Config::*>;
+                 TowerKernels Config::*, Resident Config::*, Tensorboard Config::*>;
 
 /// One option: the flag `--batch-size` and the TOML key `batch_size` are both made from `key`.
 struct Option {
@@ -54,6 +54,7 @@ using Choices = std::span<const std::string_view>;
 [[nodiscard]] Choices choices(Precision);
 [[nodiscard]] Choices choices(TowerKernels);
 [[nodiscard]] Choices choices(Resident);
+[[nodiscard]] Choices choices(Tensorboard);
 [[nodiscard]] Choices choices(SynthProfile);
 
 template <class E>

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "engine/config_options.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -71,7 +72,11 @@ ModelSpec make_model_spec(const Config& config, const Schema& schema, const Voca
   spec.tables = lay_out_tables(schema, vocabulary);
   for (const auto& [name, unused] : config.fields) {
     if (schema.find(name) < 0) {
-      throw usage_error("[fields.\"{}\"]: the data has no such field. `esmm_gpu inspect` lists them.", name);
+      std::vector<std::string> known;
+      for (const Field& field : schema.fields) known.push_back(field.name);
+      const std::string near = nearest(name, known);
+      throw usage_error("[fields.\"{}\"]: the data has no such field. {}", name,
+                        near.empty() ? "`esmm_gpu inspect` lists them." : fmt::format("Did you mean {}?", near));
     }
   }
   for (const Field& field : schema.fields) spec.inputs.fields.push_back(field_input(config, field, spec.tables));

@@ -100,7 +100,28 @@ std::int64_t TrainingRun::rows() const {
   return state_.epoch * impressions() + std::min(state_.batch * config_.batch_size, impressions());
 }
 
+double TrainingRun::train_seconds() const {
+  if (!training_since_) return state_.train_seconds;
+  return state_.train_seconds +
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - *training_since_).count();
+}
+
+void TrainingRun::add_events(const std::vector<Scalar>& scalars) {
+  if (events_) events_->add(state_.step, scalars);
+}
+
+void TrainingRun::add_events(const std::string& split, const Metrics& metrics) {
+  std::vector<Scalar> scalars;
+  for (const auto& [name, value] : metrics.values) {
+    if (value) scalars.emplace_back(split + "/" + name, *value);
+  }
+  add_events(scalars);
+}
+
 TrainingResult TrainingRun::run() {
+  if (config_.tensorboard == Tensorboard::on && !finished()) events_.emplace(directory_.path(), state_.step + 1);
+  logged_seconds_ = state_.train_seconds;
+  logged_rows_ = rows();
   if (evaluation_is_due()) evaluate_valid();  // the run was stopped between a step and its evaluation
   while (!finished() && !interrupted()) train_epoch();
   if (saved_step_ != state_.step) save();
@@ -118,26 +139,31 @@ TrainingResult TrainingRun::run() {
   save_model(directory_.model_path(), parameters_);
   result.train = progressive_.result();
   result.valid = last_valid_;
+  add_events("train", result.train);
   return result;
 }
 
 void TrainingRun::train_epoch() {
   const NvtxRange range("epoch");
   feed_.start(state_.epoch, state_.batch);
-  auto started = std::chrono::steady_clock::now();
+  const auto pause = [&] {
+    state_.train_seconds = train_seconds();
+    training_since_.reset();
+  };
+  training_since_ = std::chrono::steady_clock::now();
   while (const BatchView* batch = feed_.next()) {
     train_batch(*batch);
     const bool save_due =
         config_.checkpoint_every > 0 ? state_.step % config_.checkpoint_every == 0 : state_.batch == 0;
     if (!save_due && !evaluation_is_due() && !interrupted()) continue;
     take_losses();
-    state_.train_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    pause();
     if (save_due) save();  // before the evaluation, which a resumed run does again
     if (evaluation_is_due()) evaluate_valid();
     if (interrupted() || state_.stopped_early) return;
-    started = std::chrono::steady_clock::now();
+    training_since_ = std::chrono::steady_clock::now();
   }
-  state_.train_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  pause();
 }
 
 std::string TrainingRun::circumstances(std::int64_t step) const {
@@ -206,13 +232,23 @@ void TrainingRun::log() {
   const double epoch = static_cast<double>(state_.epoch) +
                        static_cast<double>(state_.batch) / static_cast<double>(loader_.batches_per_epoch());
   nlohmann::ordered_json line{{"step", state_.step}, {"epoch", epoch}, {"loss", loss}};
+  const double seconds = train_seconds();
+  std::vector<Scalar> events{
+      {"train/loss", loss},
+      {"train/learning_rate", trainer_.learning_rate()},
+      {"train/epoch", epoch},
+      {"train/rows_per_second", static_cast<double>(rows() - logged_rows_) / (seconds - logged_seconds_)}};
+  logged_seconds_ = seconds;
+  logged_rows_ = rows();
   std::string text = fmt::format("step {}/{}  epoch {:.2f}  loss {:.5f}", state_.step, total_steps_, epoch, loss);
   for (const auto& [task, value] : tasks) {
     line[task + "_loss"] = value;
+    events.emplace_back("train/" + task + "_loss", value);
     text += fmt::format("  {} {:.5f}", task, value);
   }
   line["learning_rate"] = shortest(trainer_.learning_rate());
   directory_.append_metrics(line.dump());
+  add_events(events);
   if (observer_.on_log) observer_.on_log(text);
   state_.window_losses = {};
   state_.window_steps = 0;
@@ -240,6 +276,7 @@ void TrainingRun::evaluate_valid() {
   nlohmann::ordered_json line{{"step", state_.step}, {"split", "valid"}};
   line.update(metrics_json(*last_valid_));
   directory_.append_metrics(line.dump());
+  add_events("valid", *last_valid_);
   if (observer_.on_metrics) observer_.on_metrics("valid", *last_valid_);
   check_early_stopping(*last_valid_);
 }
@@ -268,11 +305,12 @@ void TrainingRun::save() {
   const NvtxRange range("checkpoint");
   take_losses();  // a run that has diverged must not be saved
   const std::span<const float> towers = parameters_.towers().flat();
-  const double norm = squared_norm(backend_, parameters_.tables()) +
-                      squared_norm(backend_, {towers.data(), 1, static_cast<std::int64_t>(towers.size())});
+  const double tables = squared_norm(backend_, parameters_.tables());
+  const double layers = squared_norm(backend_, {towers.data(), 1, static_cast<std::int64_t>(towers.size())});
   // Parameters whose squares leave float's range give infinite logits: never saved over a good checkpoint.
-  if (!(norm <= static_cast<double>(std::numeric_limits<float>::max())))
+  if (!(tables + layers <= static_cast<double>(std::numeric_limits<float>::max())))
     throw divergence("the parameters have diverged", state_.step);
+  add_events({{"norm/tables", std::sqrt(tables)}, {"norm/towers", std::sqrt(layers)}});
   directory_.sync_metrics();
   save_checkpoint(directory_.checkpoint_path(state_.step), state_, parameters_, trainer_.optimizer(), progressive_);
   directory_.prune_checkpoints(config_.keep_checkpoints);

@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "engine/resident_ids.hpp"
 #include "engine/run_directory.hpp"
 #include "engine/trainer.hpp"
+#include "io/events/event_file.hpp"
 #include "io/loader.hpp"
 #include "kernels/error.hpp"
 
@@ -61,6 +63,11 @@ class TrainingRun {
   void train_batch(const BatchView& batch);
   void take_losses();
   void log();
+  /// Scalars of this step for TensorBoard, unless it is off.
+  void add_events(const std::vector<Scalar>& scalars);
+  void add_events(const std::string& split, const Metrics& metrics);
+  /// Of training alone, without checkpoints and evaluations; up to now.
+  [[nodiscard]] double train_seconds() const;
   [[nodiscard]] bool evaluation_is_due() const;
   void evaluate_valid();
   [[nodiscard]] std::optional<Metrics> evaluate_unless_interrupted();
@@ -91,6 +98,10 @@ class TrainingRun {
   double last_loss_ = std::numeric_limits<double>::quiet_NaN();
   std::optional<Metrics> last_valid_;
   std::int64_t saved_step_ = -1;
+  std::optional<EventFile> events_;
+  std::optional<std::chrono::steady_clock::time_point> training_since_;  // unset in pauses
+  double logged_seconds_ = 0;                                            // when the last line was logged
+  std::int64_t logged_rows_ = 0;
 };
 
 }  // namespace esmm

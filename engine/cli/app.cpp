@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <deque>
@@ -75,6 +76,9 @@ void train(const Command& command) {
 }
 
 void add_train(Command& command) {
+  command.example("esmm_gpu train --data ali_ccp --out runs/first --epochs 3");
+  command.example("esmm_gpu train --data log.csv --schema schema.toml --valid test.csv --early-stopping ctcvr_auc");
+  command.example("esmm_gpu train --resume runs/first");
   command.flag("config", "FILE.toml", "read options from this file; flags win");
   command.flag("resume", "RUN", "continue this run from its last checkpoint");
   command.all_config_flags();
@@ -84,6 +88,7 @@ void add_train(Command& command) {
 // ---- The other commands ---------------------------------------------------------------------------------------------
 
 void add_synth(Command& command) {
+  command.example("esmm_gpu synth --out log --rows 200000");
   command.config_flag("out", "directory to write the log to", "DIR");
   command.flag("rows", "N", "impressions per half [100000]");
   command.flag("users", "N", "users (common rows) per half; else one per 58 impressions");
@@ -104,6 +109,7 @@ void add_synth(Command& command) {
 }
 
 void add_convert(Command& command) {
+  command.example("esmm_gpu convert --data ali_ccp --out packed");
   command.config_flag("data", "raw log to pack: an Ali-CCP directory, .csv, .tsv or .txt (also .gz, .zst)");
   command.config_flag("out", "directory to create", "DIR");
   for (const char* flag : {"schema", "vocab", "min-count", "encoding", "buckets", "on-bad-row", "on-contradiction"}) {
@@ -130,6 +136,8 @@ void add_convert(Command& command) {
 }
 
 void add_inspect(Command& command) {
+  command.example("esmm_gpu inspect packed");
+  command.example("esmm_gpu inspect runs/first --json");
   command.positional("path", "a packed dataset, a vocabulary or a run");
   command.toggle("json", "print the report as JSON");
   command.common_flags();
@@ -141,6 +149,7 @@ void add_inspect(Command& command) {
 }
 
 void add_eval(Command& command) {
+  command.example("esmm_gpu eval --run runs/first --data packed --json");
   command.flag("run", "RUN", "the run whose model to evaluate");
   command.config_flag("data", "data to evaluate on; of a directory with both halves the test half");
   command.flag("truth", "FILE", "truth_test.csv of esmm_gpu synth: adds entire_space_cvr_auc");
@@ -163,6 +172,7 @@ void add_eval(Command& command) {
 }
 
 void add_predict(Command& command) {
+  command.example("esmm_gpu predict --run runs/first --data packed --out predictions.csv");
   command.flag("run", "RUN", "the run whose model to use");
   command.config_flag("data", "impressions to predict; labels are not needed");
   command.config_flag("out", "file to write: sample_id,pctr,pcvr,pctcvr in input order", "FILE.csv");
@@ -181,17 +191,59 @@ void add_predict(Command& command) {
 }
 
 void add_export(Command& command) {
+  command.example("esmm_gpu export --run runs/first --out model.onnx");
+  command.example("esmm_gpu export --run runs/first --format triton --out models/esmm");
+  static constexpr std::array<std::string_view, 2> kFormats{"onnx", "triton"};
   command.flag("run", "RUN", "the run whose model to export");
-  command.flag("format", "onnx", "format of the file");
-  command.config_flag("out", "file to write", "FILE");
+  command.flag("format", joined(kFormats), "an ONNX file, or a model directory for Triton [onnx]");
+  command.config_flag("out", "file to write; with --format triton the directory to create", "FILE");
+  command.flag("external-data-mb", "MB", "tables larger than this go to FILE.data [1024]");
   command.common_flags();
-  command.run = [](const Command&) {
-    throw usage_error(
-        "export: not available in this version. model.safetensors in the run holds the towers and tables.");
+  command.run = [](const Command& given) {
+    const Config config = start(given.config_values());
+    ExportOptions options;
+    options.run = given.require("--run", kRunRemedy);
+    options.out = given.require("--out", "Give the file to write, such as model.onnx.");
+    options.threads = config.threads;
+    if (given.given("--format")) {
+      options.format = static_cast<ExportFormat>(parse_choice(given.get("--format"), "--format", kFormats));
+    }
+    if (given.given("--external-data-mb")) {
+      parse_value(given.get("--external-data-mb"), "--external-data-mb", options.external_data_mb);
+    }
+    export_command(options);
   };
 }
 
 /// Holds the commands' order in --help.
+std::deque<Command> make_commands(CLI::App& program);
+
+/// The texts of all commands, from a command line that is made for the purpose.
+std::vector<CommandText> command_texts() {
+  CLI::App program;
+  std::vector<CommandText> texts;
+  for (const Command& command : make_commands(program)) texts.push_back(command.text());
+  return texts;
+}
+
+void add_completion(Command& command) {
+  command.example("source <(esmm_gpu completion bash)");
+  command.positional("shell", "bash or zsh");
+  command.common_flags();
+  command.run = [](const Command& given) {
+    static constexpr std::array<std::string_view, 2> kShells{"bash", "zsh"};
+    const std::string shell = given.require("shell", "Give bash or zsh.");
+    const bool bash = parse_choice(shell, "completion", kShells) == 0;
+    print_result(bash ? bash_completion(command_texts()) : zsh_completion(command_texts()));
+  };
+}
+
+void add_man(Command& command) {
+  command.example("esmm_gpu man | man -l -");
+  command.common_flags();
+  command.run = [](const Command&) { print_result(manual_page(command_texts(), ESMM_VERSION)); };
+}
+
 std::deque<Command> make_commands(CLI::App& program) {
   std::deque<Command> commands;
   const auto add = [&](const char* name, const char* purpose, void (*add_flags)(Command&)) {
@@ -204,6 +256,8 @@ std::deque<Command> make_commands(CLI::App& program) {
   add("eval", "Compute the metrics of a trained model.", add_eval);
   add("predict", "Write pCTR, pCVR and pCTCVR of every impression.", add_predict);
   add("export", "Export a model for serving.", add_export);
+  add("completion", "Print the completions of a shell.", add_completion);
+  add("man", "Print the manual page.", add_man);
   return commands;
 }
 

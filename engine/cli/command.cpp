@@ -58,6 +58,23 @@ void Command::positional(const std::string& name, const std::string& help) {
   app_->add_option(name)->type_name("")->description(help);
 }
 
+void Command::example(const std::string& line) {
+  examples_.push_back(line);
+  app_->footer(fmt::format("Examples:\n  {}", fmt::join(examples_, "\n  ")));
+}
+
+CommandText Command::text() const {
+  CommandText text{app_->get_name(), app_->get_description(), {}, examples_};
+  for (const std::string& group : app_->get_groups()) {
+    for (const CLI::Option* option : app_->get_options([&](const CLI::Option* o) { return o->get_group() == group; })) {
+      const bool takes_value = option->get_items_expected_max() > 0 && !option->get_positional();
+      text.flags.push_back({option->get_positional() ? option->get_single_name() : "--" + option->get_single_name(),
+                            takes_value ? option->get_type_name() : "", group, option->get_description()});
+    }
+  }
+  return text;
+}
+
 void Command::check_unknown() const {
   const std::vector<std::string> unknown = app_->remaining();
   if (unknown.empty()) return;

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/cli/manual.hpp"
 #include "engine/config.hpp"
 
 namespace esmm {
@@ -24,6 +25,11 @@ class Command {
   void flag(const std::string& name, const std::string& value, const std::string& help);
   void toggle(const std::string& name, const std::string& help);
   void positional(const std::string& name, const std::string& help);
+  /// A command line that shows how it is used, below --help's flags and in the manual.
+  void example(const std::string& line);
+
+  /// What --help says, for the shells' completions and the manual.
+  [[nodiscard]] CommandText text() const;
 
   [[nodiscard]] const std::string& name() const { return app_->get_name(); }
   [[nodiscard]] bool chosen() const { return app_->parsed(); }
@@ -42,7 +48,7 @@ class Command {
 
  private:
   CLI::App* app_;
-  std::vector<std::string> config_flags_;
+  std::vector<std::string> config_flags_, examples_;
 };
 
 }  // namespace esmm

@@ -27,7 +27,8 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
 
-const std::vector<std::string> kCommands{"synth", "convert", "inspect", "train", "eval", "predict", "export"};
+const std::vector<std::string> kCommands{"synth",   "convert", "inspect",    "train", "eval",
+                                         "predict", "export",  "completion", "man"};
 
 /// Exit code and the one line on stderr.
 void expect_error(const ProgramResult& result, int exit_code, const std::string& part) {
@@ -92,7 +93,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadUsage{{"inspect", "a", "b"}, 2, "unexpected argument \"b\""}, BadUsage{{"eval"}, 2, "eval: --run is needed"},
         BadUsage{{"eval", "--run", "none", "--data", "x"}, 2, "none"},
         BadUsage{{"predict", "--run", "none", "--data", "x"}, 2, "predict: --out is needed"},
-        BadUsage{{"export", "--run", "x", "--format", "onnx"}, 2, "export: not available in this version"}));
+        BadUsage{{"export", "--run", "x", "--format", "onnx"}, 2, "export: --out is needed. Give the file to write"},
+        BadUsage{{"export", "--run", "x", "--out", "y", "--format", "tf"}, 2, "Choose onnx|triton"}));
 
 TEST(CommandLine, EveryCommandHasHelpAndVersion) {
   for (const std::string& command : kCommands) {

@@ -61,7 +61,8 @@ def tree(directory):
             hashes[os.path.relpath(path, directory)] = hashlib.sha256(content).hexdigest()
     for name in ("config.toml", "summary.json", ".lock"):
         hashes.pop(name, None)
-    return hashes
+    # Event files hold times, and each process has one.
+    return {name: value for name, value in hashes.items() if not name.startswith("events.out.tfevents.")}
 
 
 def leftovers(directory):
