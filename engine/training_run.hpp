@@ -25,6 +25,11 @@ struct TrainingObserver {
   std::function<void(const std::string& warning)> on_warning;
 };
 
+/// Seconds that this process has spent, without what a resumed run took before.
+struct StageSeconds {
+  double training = 0, evaluation = 0, checkpoints = 0;
+};
+
 /// How a run ended.
 struct TrainingResult {
   Metrics train;                 // progressive, over the last epoch
@@ -32,6 +37,7 @@ struct TrainingResult {
   TrainingState state;
   std::int64_t rows = 0;  // impressions trained on, over all epochs
   bool interrupted = false;
+  StageSeconds seconds;
 };
 
 /// One training run: batches → steps, with logging, evaluation, early stopping and checkpoints into a run directory.
@@ -91,6 +97,7 @@ class TrainingRun {
   double last_loss_ = std::numeric_limits<double>::quiet_NaN();
   std::optional<Metrics> last_valid_;
   std::int64_t saved_step_ = -1;
+  StageSeconds seconds_;
 };
 
 }  // namespace esmm
