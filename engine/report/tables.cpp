@@ -256,7 +256,7 @@ std::string state_text(const RunData& run) {
   if (run.finished) {
     return run.summary.value("stopped_early", ordered_json(false)) == true ? "stopped early" : "finished";
   }
-  return fmt::format("not finished: step {:.0f}", run.last_step);
+  return fmt::format("not finished, last logged step {:.0f}", run.last_step);
 }
 
 std::string training_table(const Labelled<RunData>& runs) {

@@ -26,7 +26,7 @@ namespace esmm::report {
 /// Model, state, steps, seconds, rows per second, parameters; one column per run.
 [[nodiscard]] std::string training_table(const Labelled<RunData>& runs);
 
-/// "finished", "stopped early", "interrupted after 120 steps", …
+/// "finished", "stopped early", "not finished, last logged step 120".
 [[nodiscard]] std::string state_text(const RunData& run);
 
 }  // namespace esmm::report

@@ -205,7 +205,7 @@ TEST_F(Report, OfARunThatHasNotFinishedShowsWhatThereIs) {
     std::filesystem::remove(run.path() + "/" + name);
   run.append_metrics(R"({"step": 300, "loss": 0.3)");  // torn by a crash
   const std::string html = page(run);
-  EXPECT_THAT(html, HasSubstr("not finished: step 200"));
+  EXPECT_THAT(html, HasSubstr("not finished, last logged step 200"));
   EXPECT_THAT(html, HasSubstr("<dd>0.12346</dd>")) << "the last evaluation";
   EXPECT_EQ(occurrences(html, "<svg"), 6U);
   std::filesystem::remove(run.path() + "/metrics.jsonl");
@@ -216,7 +216,7 @@ TEST_F(Report, OfARunThatHasNotFinishedShowsWhatThereIs) {
 TEST_F(Report, SaysThatAFinishedRunIsBeingContinued) {
   const RunDirectory run = make_run("run");
   run.append_metrics(R"({"step": 300, "epoch": 1.5, "loss": 0.3})");
-  EXPECT_THAT(page(run), HasSubstr("not finished: step 300"));
+  EXPECT_THAT(page(run), HasSubstr("not finished, last logged step 300"));
 }
 
 TEST_F(Report, OfTheSameRunHasTheSameBytesHoweverItsPathIsWritten) {
