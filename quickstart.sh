@@ -22,9 +22,11 @@ $esmm_gpu synth --out runs/quickstart-log --rows 200000 --seed 1
 say "4/4  Train ESMM, then measure it against the truth"
 $esmm_gpu train --data runs/quickstart-log --out runs/quickstart --epochs 3 --batch-size 1000
 $esmm_gpu eval --run runs/quickstart --data runs/quickstart-log --truth runs/quickstart-log/truth_test.csv
+$esmm_gpu report runs/quickstart
 
 cat <<END
 
+Open runs/quickstart/report.html: all of it on one page.
 The run is in runs/quickstart: model.safetensors, config.toml, metrics.jsonl, summary.json, checkpoints/.
 Next: $esmm_gpu train --data YOUR_LOG        (docs/input_formats.md says what YOUR_LOG may be)
       $esmm_gpu predict --run runs/quickstart --data runs/quickstart-log --out predictions.csv

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "engine/config.hpp"
 #include "io/synth.hpp"
@@ -62,6 +63,12 @@ struct InspectOptions {
   bool json = false;
 };
 void inspect_command(const InspectOptions& options);
+
+struct ReportOptions {
+  std::vector<std::string> runs;
+  std::string out;  // empty: the report.html of the only run
+};
+void report_command(const ReportOptions& options);
 
 void synth_command(const SynthOptions& options);
 

@@ -1,5 +1,6 @@
 #include "engine/metrics.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "kernels/error.hpp"
@@ -87,6 +88,29 @@ std::optional<double> calibration(const TaskMetrics& task) {
 
 }  // namespace
 
+/// Scores are counted on the host, wherever they are: they pass through a block of half a MB.
+std::vector<ScoreCurve> MetricsCollector::curves() const {
+  constexpr std::int64_t kBlock = 1 << 16;  // impressions
+  const auto most = static_cast<std::size_t>(std::min(kBlock, size_));
+  std::vector<float> logits(most * kTowers);
+  std::vector<std::uint8_t> click(most), conversion(most);
+  ScoreHistogram ctr, cvr, ctcvr;
+  for (std::int64_t begin = 0; begin < size_; begin += kBlock) {
+    const auto rows = static_cast<std::size_t>(std::min(kBlock, size_ - begin));
+    const Memory& memory = backend_->memory();
+    memory.copy_to_host(logits.data(), logits_.data() + begin * kTowers, rows * kTowers * sizeof(float));
+    memory.copy_to_host(click.data(), click_.data() + begin, rows);
+    memory.copy_to_host(conversion.data(), conversion_.data() + begin, rows);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const Prediction p = predict(read_out_, logits[kTowers * r], logits[kTowers * r + 1]);
+      ctr.add(p.pctr, click[r] != 0);
+      if (click[r] != 0) cvr.add(p.pcvr, conversion[r] != 0);
+      ctcvr.add(p.pctcvr, click[r] != 0 && conversion[r] != 0);
+    }
+  }
+  return {ctr.curve("ctr"), cvr.curve("cvr"), ctcvr.curve("ctcvr")};
+}
+
 Metrics MetricsCollector::result() const {
   const auto rows = static_cast<std::size_t>(size_);
   const std::array<TaskMetrics, 3> tasks = task_metrics(*backend_, {logits_.data(), size_, kTowers}, read_out_,
@@ -95,6 +119,7 @@ Metrics MetricsCollector::result() const {
   metrics.impressions = tasks[0].count;
   metrics.clicks = tasks[0].positives;
   metrics.conversions = tasks[2].positives;
+  metrics.curves = curves();
   std::size_t name = 0;
   for (const TaskMetrics& task : tasks) metrics.values.emplace_back(metric_names()[name++], task.auc);
   for (const TaskMetrics& task : tasks) metrics.values.emplace_back(metric_names()[name++], logloss(task));

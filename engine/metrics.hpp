@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/score_curves.hpp"
 #include "io/safetensors.hpp"
 #include "kernels/backend.hpp"
 
@@ -16,6 +17,7 @@ namespace esmm {
 struct Metrics {
   std::vector<std::pair<std::string, std::optional<double>>> values;
   std::int64_t impressions = 0, clicks = 0, conversions = 0;
+  std::vector<ScoreCurve> curves;  // of ctr, cvr and ctcvr, each over its space
 
   [[nodiscard]] std::optional<double> value(const std::string& name) const;
 };
@@ -47,6 +49,8 @@ class MetricsCollector {
   void restore(const SafetensorsFile& file, const std::string& logits, const std::string& labels);
 
  private:
+  [[nodiscard]] std::vector<ScoreCurve> curves() const;
+
   Backend* backend_;
   ReadOut read_out_;
   Buffer<float> logits_;                     // [capacity, 2]

@@ -17,12 +17,24 @@ nlohmann::ordered_json metrics_json(const Metrics& metrics) {
   return json;
 }
 
-namespace {
+Metrics metrics_from_json(const nlohmann::ordered_json& json) {
+  Metrics metrics;
+  metrics.impressions = json.at("impressions");
+  metrics.clicks = json.at("clicks");
+  metrics.conversions = json.at("conversions");
+  for (const auto& [name, value] : json.items()) {
+    if (name == "impressions" || name == "clicks" || name == "conversions") continue;
+    metrics.values.emplace_back(name, value.is_null() ? std::nullopt : std::optional(value.get<double>()));
+  }
+  return metrics;
+}
 
-std::string space(const std::string& name) {
-  if (name.starts_with("bayes_")) return space(name.substr(6));
+std::string metric_space(const std::string& name) {
+  if (name.starts_with("bayes_")) return metric_space(name.substr(6));
   return name.starts_with("cvr_") ? "clicked impressions" : "all impressions";
 }
+
+namespace {
 
 std::string row(const std::string& name, const std::string& where, const std::vector<std::string>& cells) {
   std::string line = fmt::format("{:<28}{:<22}", name, where);
@@ -51,7 +63,7 @@ std::string metrics_table(const std::vector<std::pair<std::string, Metrics>>& sp
       const std::optional<double> value = metrics.value(name);
       cells.push_back(value ? fmt::format("{:.5f}", *value) : "undefined");
     }
-    table += row(name, space(name), cells);
+    table += row(name, metric_space(name), cells);
   }
   return table + row("impressions", "", impressions) + row("clicks", "", clicks) + row("conversions", "", conversions);
 }

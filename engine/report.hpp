@@ -11,6 +11,12 @@ namespace esmm {
 /// {"ctr_auc": …, …, "impressions": …, "clicks": …, "conversions": …}; an undefined metric is null.
 [[nodiscard]] nlohmann::ordered_json metrics_json(const Metrics& metrics);
 
+/// The inverse of it, without curves. Throws nlohmann::json::exception.
+[[nodiscard]] Metrics metrics_from_json(const nlohmann::ordered_json& json);
+
+/// What a metric covers: "all impressions" or "clicked impressions".
+[[nodiscard]] std::string metric_space(const std::string& name);
+
 /// A table with one column per split: AUC, logloss and calibration of each target, each named with its space.
 [[nodiscard]] std::string metrics_table(const std::vector<std::pair<std::string, Metrics>>& splits);
 

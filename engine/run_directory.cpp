@@ -16,7 +16,7 @@ namespace esmm {
 namespace fs = std::filesystem;
 
 namespace {
-constexpr std::uint64_t kSmallFile = 1U << 20;
+constexpr std::uint64_t kSmallFile = 1U << 20, kDocument = 64U << 20;
 constexpr std::string_view kCheckpointPrefix = "step-", kCheckpointSuffix = ".safetensors";
 }  // namespace
 
@@ -153,8 +153,24 @@ void RunDirectory::rewind_metrics(std::int64_t step, std::int64_t evaluated_step
   write_file(file, kept);
 }
 
-void RunDirectory::write_summary(const std::string& json) const {
-  write_file(path_ + "/summary.json", json);
+void RunDirectory::write_document(const std::string& name, const nlohmann::ordered_json& document, int indent) const {
+  using ErrorHandler = nlohmann::ordered_json::error_handler_t;
+  write_file(path_ + "/" + name, document.dump(indent, ' ', /*ensure_ascii=*/false, ErrorHandler::replace) + "\n");
+}
+
+std::optional<std::int64_t> RunDirectory::finished_steps() const {
+  const nlohmann::ordered_json summary = read_document("summary.json");
+  if (!summary.is_object() || !summary.value("steps", nlohmann::ordered_json()).is_number_integer()) return {};
+  return summary["steps"].get<std::int64_t>();
+}
+
+nlohmann::ordered_json RunDirectory::read_document(const std::string& name) const {
+  const std::string file = path_ + "/" + name;
+  if (!fs::exists(file)) return nullptr;
+  nlohmann::ordered_json document =
+      nlohmann::ordered_json::parse(read_file(file, kDocument), nullptr, /*allow_exceptions=*/false);
+  if (!document.is_object()) throw data_error("{}: is not a JSON object. Train again, or remove it.", file);
+  return document;
 }
 
 }  // namespace esmm

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,8 +14,8 @@
 
 namespace esmm {
 
-/// What a run leaves behind: config.toml, schema.toml, vocab/, model.safetensors, metrics.jsonl, summary.json,
-/// checkpoints/. docs/run_directory.md describes the files.
+/// What a run leaves behind: config.toml, schema.toml, vocab/, model.safetensors, metrics.jsonl, summary.json and other
+/// small documents, report.html, checkpoints/. docs/run_directory.md describes the files.
 class RunDirectory {
  public:
   /// Names the directory of a new run; `write_setup` creates it, so that a run that never starts leaves nothing behind.
@@ -36,6 +37,7 @@ class RunDirectory {
   [[nodiscard]] std::shared_ptr<const Vocabulary> vocabulary() const;
 
   [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string report_path() const { return path_ + "/report.html"; }
   [[nodiscard]] std::string model_path() const { return path_ + "/model.safetensors"; }
   /// Where raw input is packed to: beside the run, shared by its neighbours.
   [[nodiscard]] std::string cache_directory() const;
@@ -54,7 +56,12 @@ class RunDirectory {
   void sync_metrics() const;
   /// Drops the lines of steps after `step` and of evaluations after `evaluated_step`: a resumed run writes them again.
   void rewind_metrics(std::int64_t step, std::int64_t evaluated_step) const;
-  void write_summary(const std::string& json) const;
+  /// A small JSON document of the run by its name ("summary.json"); what is not UTF-8 is replaced by U+FFFD.
+  void write_document(const std::string& name, const nlohmann::ordered_json& document, int indent = 2) const;
+  /// The steps after which the model was saved; nullopt before training has finished.
+  [[nodiscard]] std::optional<std::int64_t> finished_steps() const;
+  /// Null when there is none. Throws Error (data) when it is no JSON object.
+  [[nodiscard]] nlohmann::ordered_json read_document(const std::string& name) const;
 
  private:
   explicit RunDirectory(std::string path) : path_(std::move(path)) {}

@@ -9,6 +9,7 @@
 
 #include "engine/interrupt.hpp"
 #include "engine/report.hpp"
+#include "engine/stopwatch.hpp"
 #include "kernels/error.hpp"
 #include "kernels/nvtx.hpp"
 
@@ -122,6 +123,7 @@ TrainingResult TrainingRun::run() {
   if (config_.tensorboard == Tensorboard::on && !finished()) events_.emplace(directory_.path(), state_.step + 1);
   logged_seconds_ = state_.train_seconds;
   logged_rows_ = rows();
+  const double trained_before = state_.train_seconds;
   if (evaluation_is_due()) evaluate_valid();  // the run was stopped between a step and its evaluation
   while (!finished() && !interrupted()) train_epoch();
   if (saved_step_ != state_.step) save();
@@ -135,6 +137,8 @@ TrainingResult TrainingRun::run() {
   result.state = state_;
   result.rows = rows();
   result.interrupted = interrupted();
+  seconds_.training = state_.train_seconds - trained_before;
+  result.seconds = seconds_;
   if (result.interrupted) return result;
   save_model(directory_.model_path(), parameters_);
   result.train = progressive_.result();
@@ -261,6 +265,7 @@ bool TrainingRun::evaluation_is_due() const {
 
 std::optional<Metrics> TrainingRun::evaluate_unless_interrupted() {
   if (interrupted()) return std::nullopt;
+  const Stopwatch watch(seconds_.evaluation);
   try {
     return evaluate(backend_, trainer_.model(), valid_data_, {});
   } catch (const Error& error) {
@@ -303,6 +308,7 @@ void TrainingRun::check_early_stopping(const Metrics& metrics) {
 
 void TrainingRun::save() {
   const NvtxRange range("checkpoint");
+  const Stopwatch watch(seconds_.checkpoints);
   take_losses();  // a run that has diverged must not be saved
   const std::span<const float> towers = parameters_.towers().flat();
   const double tables = squared_norm(backend_, parameters_.tables());

@@ -27,6 +27,11 @@ struct TrainingObserver {
   std::function<void(const std::string& warning)> on_warning;
 };
 
+/// Seconds that this process has spent, without what a resumed run took before.
+struct StageSeconds {
+  double training = 0, evaluation = 0, checkpoints = 0;
+};
+
 /// How a run ended.
 struct TrainingResult {
   Metrics train;                 // progressive, over the last epoch
@@ -34,6 +39,7 @@ struct TrainingResult {
   TrainingState state;
   std::int64_t rows = 0;  // impressions trained on, over all epochs
   bool interrupted = false;
+  StageSeconds seconds;
 };
 
 /// One training run: batches → steps, with logging, evaluation, early stopping and checkpoints into a run directory.
@@ -102,6 +108,7 @@ class TrainingRun {
   std::optional<std::chrono::steady_clock::time_point> training_since_;  // unset in pauses
   double logged_seconds_ = 0;                                            // when the last line was logged
   std::int64_t logged_rows_ = 0;
+  StageSeconds seconds_;
 };
 
 }  // namespace esmm

@@ -190,6 +190,17 @@ void add_predict(Command& command) {
   };
 }
 
+void add_report(Command& command) {
+  command.positionals("run", "the run to report on; several are compared");
+  command.config_flag("out", "HTML file to write; else RUN/report.html, which one run has only", "FILE.html");
+  command.common_flags();
+  command.run = [](const Command& given) {
+    const Config config = start(given.config_values());
+    static_cast<void>(given.require("run", kRunRemedy));
+    report_command({.runs = given.all("run"), .out = config.out});
+  };
+}
+
 void add_export(Command& command) {
   command.example("esmm_gpu export --run runs/first --out model.onnx");
   command.example("esmm_gpu export --run runs/first --format triton --out models/esmm");
@@ -255,6 +266,7 @@ std::deque<Command> make_commands(CLI::App& program) {
   add("train", "Train a model.", add_train);
   add("eval", "Compute the metrics of a trained model.", add_eval);
   add("predict", "Write pCTR, pCVR and pCTCVR of every impression.", add_predict);
+  add("report", "Write the report of a run, or a comparison of several, as one HTML file.", add_report);
   add("export", "Export a model for serving.", add_export);
   add("completion", "Print the completions of a shell.", add_completion);
   add("man", "Print the manual page.", add_man);

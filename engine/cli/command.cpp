@@ -58,6 +58,10 @@ void Command::positional(const std::string& name, const std::string& help) {
   app_->add_option(name)->type_name("")->description(help);
 }
 
+void Command::positionals(const std::string& name, const std::string& help) {
+  app_->add_option(name)->type_name("")->description(help)->expected(1, -1)->allow_extra_args();
+}
+
 void Command::example(const std::string& line) {
   examples_.push_back(line);
   app_->footer(fmt::format("Examples:\n  {}", fmt::join(examples_, "\n  ")));
@@ -97,6 +101,10 @@ bool Command::given(const std::string& flag) const {
 
 std::string Command::get(const std::string& flag) const {
   return given(flag) ? app_->get_option(flag)->results().front() : std::string();
+}
+
+std::vector<std::string> Command::all(const std::string& name) const {
+  return given(name) ? app_->get_option(name)->results() : std::vector<std::string>();
 }
 
 std::string Command::require(const std::string& flag, const std::string& remedy) const {

@@ -25,6 +25,8 @@ class Command {
   void flag(const std::string& name, const std::string& value, const std::string& help);
   void toggle(const std::string& name, const std::string& help);
   void positional(const std::string& name, const std::string& help);
+  /// One or more of them.
+  void positionals(const std::string& name, const std::string& help);
   /// A command line that shows how it is used, below --help's flags and in the manual.
   void example(const std::string& line);
 
@@ -39,7 +41,9 @@ class Command {
   [[nodiscard]] bool given(const std::string& flag) const;
   /// The text of a flag; empty when it was not given.
   [[nodiscard]] std::string get(const std::string& flag) const;
-  /// The same; Error (usage) when it was not given.
+  /// All the texts of a positional.
+  [[nodiscard]] std::vector<std::string> all(const std::string& name) const;
+  /// `get`; Error (usage) when it was not given.
   [[nodiscard]] std::string require(const std::string& flag, const std::string& remedy) const;
   /// The flags of Config that were given.
   [[nodiscard]] std::vector<FlagValue> config_values() const;

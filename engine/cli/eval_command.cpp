@@ -1,10 +1,12 @@
 #include <spdlog/spdlog.h>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "engine/cli/logging.hpp"
 #include "engine/cli/pack_progress.hpp"
 #include "engine/commands.hpp"
 #include "engine/device.hpp"
+#include "engine/evaluation_record.hpp"
 #include "engine/evaluator.hpp"
 #include "engine/interrupt.hpp"
 #include "engine/report.hpp"
@@ -33,6 +35,7 @@ class TruthCollector {
         throw data_error("{}: has no row for sample_id {}. Is it this log's truth?", path_, id);
       const TruthRow& row = found->second;
       pcvr_.push_back(predict(read_out_, logits(r, 0), logits(r, 1)).pcvr);
+      histogram_.add(pcvr_.back(), row.conversion_if_clicked);
       if_clicked_.push_back(row.conversion_if_clicked ? 1 : 0);
       true_pctr_.push_back(row.pctr);
       true_pcvr_.push_back(row.pcvr);
@@ -59,12 +62,14 @@ class TruthCollector {
     add("bayes_cvr_auc", clicked_pcvr_, clicked_conversion_);
     add("bayes_ctcvr_auc", true_pctcvr_, converted_);
     add("bayes_entire_space_cvr_auc", true_pcvr_, if_clicked_);
+    metrics.curves.push_back(histogram_.curve("entire_space_cvr"));
   }
 
  private:
   const Truth& truth_;
   std::string path_;
   ReadOut read_out_;
+  ScoreHistogram histogram_;  // pCVR against conversion_if_clicked, all impressions
   std::vector<float> pcvr_, true_pctr_, true_pcvr_, true_pctcvr_, clicked_pcvr_;
   std::vector<std::uint8_t> if_clicked_, click_, converted_, clicked_conversion_;
 };
@@ -80,6 +85,18 @@ Metrics evaluate_with_truth(Backend& backend, const Model& model, std::shared_pt
                [&](const HostBatch& batch, MatrixView<const float> logits) { against_truth.add(batch, logits); });
   against_truth.finish(backend, metrics);
   return metrics;
+}
+
+/// Keeps the result with the run, for its report. A run that cannot be written to can still be evaluated.
+void record(const RunDirectory& run, const std::string& data, const std::string& truth, const Metrics& metrics) {
+  const auto absolute = [](const std::string& path) {
+    return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+  };
+  try {
+    save_evaluation(run, {absolute(data), absolute(truth), run.finished_steps().value_or(0), metrics});
+  } catch (const Error& error) {
+    spdlog::warn("the result is not kept with the run: {}", error.what());
+  }
 }
 
 }  // namespace
@@ -100,6 +117,7 @@ void eval_command(const EvalOptions& options) {
   const Metrics metrics = options.truth.empty() ? evaluate(*backend, run.model(), dataset, {})
                                                 : evaluate_with_truth(*backend, run.model(), dataset, options.truth);
   for (const std::string& warning : metric_warnings(options.data, metrics)) spdlog::warn("{}", warning);
+  record(run.directory, options.data, options.truth, metrics);
   print_result(options.json ? metrics_json(metrics).dump(2) + "\n" : metrics_table({{"value", metrics}}));
 }
 

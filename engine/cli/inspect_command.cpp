@@ -2,7 +2,6 @@
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "engine/cli/dataset_report.hpp"
@@ -72,16 +71,6 @@ Report inspect_halves(const std::string& path) {
 
 // ---- Runs -----------------------------------------------------------------------------------------------------------
 
-/// summary.json, or null before the run has finished.
-ordered_json read_summary(const std::string& path) {
-  const std::string file = path + "/summary.json";
-  if (!fs::exists(file)) return nullptr;
-  std::ifstream in(file);
-  ordered_json summary = ordered_json::parse(in, nullptr, /*allow_exceptions=*/false);
-  if (!summary.is_object()) throw data_error("{}: is not a JSON object. Train again, or remove it.", file);
-  return summary;
-}
-
 std::string scalar_text(const ordered_json& value) {
   if (value.is_number_float()) return fmt::format("{:.5g}", value.get<double>());
   if (value.is_null()) return "undefined";
@@ -106,7 +95,7 @@ std::string summary_text(const ordered_json& summary) {
 Report inspect_run(const std::string& path) {
   const RunDirectory run = RunDirectory::open(path);
   const Config config = run.config();
-  const ordered_json summary = read_summary(path);
+  const ordered_json summary = run.read_document("summary.json");
   const std::vector<std::int64_t> steps = run.checkpoints();
   std::string text = fmt::format("run {}\n\n{}", path, summary_text(summary));
   text +=

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "engine/cli/dataset_report.hpp"
 #include "engine/cli/logging.hpp"
 #include "engine/cli/pack_progress.hpp"
 #include "engine/cli/progress.hpp"
@@ -15,8 +16,11 @@
 #include "engine/datasets.hpp"
 #include "engine/device.hpp"
 #include "engine/interrupt.hpp"
+#include "engine/machine.hpp"
 #include "engine/memory_estimate.hpp"
 #include "engine/report.hpp"
+#include "engine/report/page.hpp"
+#include "engine/stopwatch.hpp"
 #include "engine/training_run.hpp"
 #include "kernels/error.hpp"
 
@@ -106,8 +110,28 @@ void choose_towers(Backend& backend, const ModelSpec& spec, const DatasetStatist
   spdlog::info("towers: {}", choice.description);
 }
 
+/// What the run starts from, besides its configuration.
+nlohmann::ordered_json setup(const Datasets& datasets, const std::string& device) {
+  const Machine machine = this_machine();
+  nlohmann::ordered_json data{{"train", dataset_json(*datasets.train)}};
+  if (datasets.valid) data["valid"] = dataset_json(*datasets.valid);
+  return {{"program", "esmm_gpu " ESMM_VERSION},
+          {"machine",
+           {{"device", device},
+            {"processor", machine.processor},
+            {"cores", machine.cores},
+            {"memory_bytes", machine.memory_bytes},
+            {"system", machine.system}}},
+          {"data", std::move(data)}};
+}
+
+/// Seconds of this process before training.
+struct SetUpSeconds {
+  double data = 0, preparation = 0;
+};
+
 nlohmann::ordered_json summary(const Config& config, const std::string& device, const TrainingRun& run,
-                               const TrainingResult& result) {
+                               const TrainingResult& result, const SetUpSeconds& before) {
   nlohmann::ordered_json metrics{{"train", metrics_json(result.train)}};
   if (result.valid) metrics["valid"] = metrics_json(*result.valid);
   const double seconds = result.state.train_seconds;
@@ -122,6 +146,12 @@ nlohmann::ordered_json summary(const Config& config, const std::string& device, 
           {"train_seconds", seconds},
           {"samples_per_second", seconds > 0 ? static_cast<double>(result.rows) / seconds : 0.0},
           {"parameters", run.parameters().count()},
+          {"stage_seconds",
+           {{"data", before.data},
+            {"preparation", before.preparation},
+            {"training", result.seconds.training},
+            {"evaluation", result.seconds.evaluation},
+            {"checkpoints", result.seconds.checkpoints}}},
           {"metrics", metrics}};
 }
 
@@ -145,18 +175,31 @@ TrainingObserver observe(Progress& progress) {
   return observer;
 }
 
+/// Writes what an interrupted run has so far; that it could not is not what the user must hear.
+void report_interrupted(const RunDirectory& directory) {
+  try {
+    write_report(directory);
+  } catch (const Error& error) {
+    spdlog::warn("no report: {}", error.what());
+  }
+}
+
 void finish(const Config& config, const RunDirectory& directory, const Backend& backend, const TrainingRun& run,
-            const TrainingResult& result) {
-  directory.write_summary(summary(config, backend.name(), run, result).dump(2) + "\n");
+            const TrainingResult& result, const SetUpSeconds& before) {
+  nlohmann::ordered_json curves{{"train", curves_json(result.train.curves)}};
+  if (result.valid) curves["valid"] = curves_json(result.valid->curves);
+  directory.write_document("curves.json", curves, /*indent=*/-1);
+  directory.write_document("summary.json", summary(config, backend.name(), run, result, before));
+  write_report(directory);
   std::vector<std::pair<std::string, Metrics>> splits{{"train", result.train}};
   if (result.valid) splits.emplace_back("valid", *result.valid);
   for (const auto& [split, metrics] : splits) {
     for (const std::string& warning : metric_warnings(split, metrics)) spdlog::warn("{}", warning);
   }
   const double seconds = result.state.train_seconds;
-  print_result(fmt::format("{}\ntrained {} rows in {:.1f} s ({} rows/s); the run is in {}\n", metrics_table(splits),
-                           result.rows, seconds, short_number(static_cast<double>(result.rows) / seconds),
-                           directory.path()));
+  print_result(fmt::format(
+      "{}\ntrained {} rows in {:.1f} s ({} rows/s); the run is in {}, see {}\n", metrics_table(splits), result.rows,
+      seconds, short_number(static_cast<double>(result.rows) / seconds), directory.path(), directory.report_path()));
 }
 
 /// Continues from the newest checkpoint that is whole; from the beginning when none was written yet.
@@ -190,10 +233,15 @@ void train_command(const Config& given, const std::string& resume) {
   if (!resume.empty()) lock.emplace(directory.lock());
 
   install_interrupt_handlers();
-  const Datasets data = open_datasets(config, directory, !resume.empty());
+  SetUpSeconds before;
+  const Datasets data = [&] {
+    const Stopwatch watch(before.data);
+    return open_datasets(config, directory, !resume.empty());
+  }();
   if (!config.early_stopping.empty() && data.valid == nullptr) {
     throw usage_error("--early-stopping {}: needs data to evaluate on. Name it with --valid.", config.early_stopping);
   }
+  std::optional<Stopwatch> preparing(before.preparation);
   const std::shared_ptr<const Vocabulary> vocabulary = data.train->vocabulary();
   const ModelSpec spec =
       make_model_spec(config, data.train->schema(), *vocabulary, normalisation(data.train->statistics().dense));
@@ -204,6 +252,7 @@ void train_command(const Config& given, const std::string& resume) {
     lock.emplace(directory.lock());
     directory.write_setup(config, spec.schema, *vocabulary);
   }
+  directory.write_document("setup.json", setup(data, backend->name()));
 
   Progress progress("train", static_cast<std::uint64_t>(impressions * config.epochs), "rows");
   TrainingRun run(*backend, config, spec, directory, data.train, data.valid, observe(progress), resident);
@@ -215,14 +264,16 @@ void train_command(const Config& given, const std::string& resume) {
     directory.write_config(config);
     progress.start_at(static_cast<std::uint64_t>(run.rows()));
   }
+  preparing.reset();
   const TrainingResult result = run.run();
   if (const std::string replays = backend->replay_summary(); !replays.empty()) spdlog::info("{}", replays);
   if (result.interrupted) {
+    report_interrupted(directory);
     throw Error(ExitCode::interrupted,
                 fmt::format("interrupted at step {}; a checkpoint was written. Continue: esmm_gpu train --resume {}",
                             result.state.step, directory.path()));
   }
-  finish(config, directory, *backend, run, result);
+  finish(config, directory, *backend, run, result, before);
 }
 
 }  // namespace esmm

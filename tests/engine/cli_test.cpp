@@ -7,7 +7,9 @@
 #include <thread>
 
 #include "engine/config.hpp"
+#include "engine/score_curves.hpp"
 #include "tests/support/csv_log.hpp"
+#include "tests/support/roc_area.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -27,8 +29,8 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
 
-const std::vector<std::string> kCommands{"synth",   "convert", "inspect",    "train", "eval",
-                                         "predict", "export",  "completion", "man"};
+const std::vector<std::string> kCommands{"synth",  "convert", "inspect",    "train", "eval", "predict",
+                                         "report", "export", "completion", "man"};
 
 /// Exit code and the one line on stderr.
 void expect_error(const ProgramResult& result, int exit_code, const std::string& part) {
@@ -93,6 +95,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadUsage{{"inspect", "a", "b"}, 2, "unexpected argument \"b\""}, BadUsage{{"eval"}, 2, "eval: --run is needed"},
         BadUsage{{"eval", "--run", "none", "--data", "x"}, 2, "none"},
         BadUsage{{"predict", "--run", "none", "--data", "x"}, 2, "predict: --out is needed"},
+        BadUsage{{"report"}, 2, "report: run is needed. Give the directory of a run"},
+        BadUsage{{"report", "none"}, 2, "none: no run here"},
         BadUsage{{"export", "--run", "x", "--format", "onnx"}, 2, "export: --out is needed. Give the file to write"},
         BadUsage{{"export", "--run", "x", "--out", "y", "--format", "tf"}, 2, "Choose onnx|triton"}));
 
@@ -298,6 +302,37 @@ TEST_F(Program, ResumeTakesOnlyWhatMayChange) {
   expect_error(run_to_fail({"train", "--resume", "run", "--data", "x"}), 2, "--data: cannot change with --resume");
   expect_error(run_to_fail({"train", "--resume", "run", "--config", "c"}), 2,
                "--config: cannot be given with --resume");
+}
+
+TEST_F(Program, TrainEvalAndReportLeaveAPageWhoseRocsAreThoseOfTheAucs) {
+  directory_.write("log.csv", csv_log(3000));
+  run({"train", "--data", "log.csv", "--valid", "log.csv", "--out", "run", "--dim", "2", "--hidden", "2",
+       "--batch-size", "200", "--lr", "0.05", "--log-every", "5", "--threads", "1"});
+  const std::string first = test::read_bytes(directory_ / "run/report.html");
+  EXPECT_THAT(first, HasSubstr("<h1>run</h1>"));
+  const json metrics = json::parse(test::read_bytes(directory_ / "run/summary.json"))["metrics"];
+  const auto curves = nlohmann::ordered_json::parse(test::read_bytes(directory_ / "run/curves.json"));
+  for (const std::string split : {"train", "valid"}) {
+    const std::vector<ScoreCurve> three = curves_from_json(curves[split], "curves.json");
+    ASSERT_EQ(three.size(), 3U);
+    for (const ScoreCurve& curve : three) {
+      const test::RocArea area = test::roc_area(curve.roc);
+      EXPECT_NEAR(area.area, metrics[split][curve.target + "_auc"].get<double>(), area.error + 1e-12) << curve.target;
+      EXPECT_LT(area.error, 0.05) << "or the bins are too coarse to say anything";
+    }
+  }
+  EXPECT_EQ(run({"report", "run"}).out, "wrote run/report.html\n");
+  EXPECT_EQ(test::read_bytes(directory_ / "run/report.html"), first) << "the same run, the same bytes";
+
+  run({"eval", "--run", "run", "--data", "log.csv"});
+  run({"report", "run"});
+  EXPECT_THAT(test::read_bytes(directory_ / "run/report.html"), HasSubstr("<h2>Evaluations</h2>"));
+  expect_error(run_to_fail({"report", "run", "run"}), 2, "--out is needed to compare 2 runs");
+  EXPECT_EQ(run({"report", "run", "run", "--out", "both.html"}).out, "wrote both.html\n");
+  EXPECT_THAT(test::read_bytes(directory_ / "both.html"), HasSubstr("<h1>2 runs</h1>"));
+  expect_error(run_to_fail({"report", "run", "--out", "none/here.html"}), 5, "none/here.html");
+  directory_.write("run/summary.json", "{");
+  expect_error(run_to_fail({"report", "run"}), 3, "run/summary.json: is not a JSON object");
 }
 
 TEST_F(Program, DataPackedWithAnotherVocabularyIsExit3) {

@@ -59,7 +59,7 @@ def tree(directory):
                 for key in (b'"train_seconds":"', b'"xxh3":"'):
                     content = re.sub(key + b'[0-9a-f]{16}', key, content, count=1)
             hashes[os.path.relpath(path, directory)] = hashlib.sha256(content).hexdigest()
-    for name in ("config.toml", "summary.json", ".lock"):
+    for name in ("config.toml", "summary.json", "report.html", ".lock"):
         hashes.pop(name, None)
     # Event files hold times, and each process has one.
     return {name: value for name, value in hashes.items() if not name.startswith("events.out.tfevents.")}
