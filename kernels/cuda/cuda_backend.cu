@@ -68,7 +68,7 @@ std::string CudaBackend::replay_summary() const {
 TowerChoice CudaBackend::choose_towers(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows,
                                        bool dropout) {
   towers_.calibrate(shape, impressions, common_rows, dropout);
-  return {towers_.chosen(), towers_.choice()};
+  return {towers_.chosen(), towers_.choice(), towers_.warning()};
 }
 
 void CudaBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to) {
