@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <fstream>
 #include <optional>
-#include <vector>
 
 #include "kernels/cuda/make_backend.hpp"
 #include "kernels/error.hpp"
@@ -13,16 +12,22 @@ namespace esmm {
 namespace {
 
 #if defined(ESMM_WITH_CUDA)
-std::vector<DeviceInfo> gpus() {
-  return cuda::devices();
+int gpu_count() {
+  return cuda::device_count();
+}
+std::int64_t free_gpu_memory(int gpu) {
+  return cuda::free_memory(gpu);
 }
 std::unique_ptr<Backend> make_gpu_backend(const DeviceOptions& options) {
   return cuda::make_backend(options);
 }
 constexpr const char* kWhyNone = "no CUDA device was found (nvidia-smi lists them)";
 #else
-std::vector<DeviceInfo> gpus() {
-  return {};
+int gpu_count() {
+  return 0;
+}
+std::int64_t free_gpu_memory(int) {
+  return 0;
 }
 std::unique_ptr<Backend> make_gpu_backend(const DeviceOptions&) {
   return nullptr;
@@ -37,7 +42,7 @@ std::optional<int> gpu_number(const std::string& device) {
   if (device != "auto" && device != "cuda" && !numbered) {
     throw usage_error("--device {}: unknown device. Use auto, cpu, cuda or cuda:N.", device);
   }
-  const auto count = static_cast<int>(gpus().size());
+  const int count = gpu_count();
   if (device == "auto") return count > 0 ? std::optional(0) : std::nullopt;
   if (count == 0) throw device_error("--device {}: {}. Use --device cpu.", device, kWhyNone);
   const int number = numbered ? std::stoi(device.substr(5)) : 0;
@@ -105,7 +110,7 @@ void check_memory(std::int64_t bytes, const std::string& what) {
 
 std::int64_t free_device_memory(const std::string& device) {
   const std::optional<int> gpu = gpu_number(device);
-  return gpu ? gpus()[static_cast<std::size_t>(*gpu)].free_bytes : 0;
+  return gpu ? free_gpu_memory(*gpu) : 0;
 }
 
 void check_device_memory(const std::string& device, std::int64_t bytes, const std::string& what) {

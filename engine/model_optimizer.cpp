@@ -9,10 +9,6 @@ namespace esmm {
 
 namespace {
 
-MatrixView<const float> as_row(std::span<const float> values) {
-  const auto size = static_cast<std::int64_t>(values.size());
-  return {values.data(), 1, size};
-}
 MatrixView<float> as_row(std::span<float> values) {
   const auto size = static_cast<std::int64_t>(values.size());
   return {values.data(), 1, size};
@@ -31,6 +27,7 @@ ModelOptimizer::ModelOptimizer(Backend& backend, const Config& config, const Mod
       state_stride_(backend.memory().row_stride(state_columns_)),
       rows_(spec.arena_rows()),
       table_state_(backend.memory(), rows_ * state_stride_),
+      clipping_scale_(backend.memory(), 1),
       sorted_(backend.make_sorted_ids()) {
   const OptimizerKind kind = tower_optimizer(config);
   const TowerParameters shape_only(backend.memory(), spec.towers);
@@ -48,17 +45,10 @@ float ModelOptimizer::learning_rate(std::int64_t step) const {
   return static_cast<float>(static_cast<double>(config_.lr) * schedule_factor(config_, step, total_steps_));
 }
 
-OptimizerStep ModelOptimizer::plan(OptimizerKind kind, float rate, float l2, std::int64_t step, float scale) const {
+OptimizerStep ModelOptimizer::plan(OptimizerKind kind, float rate, float l2, std::int64_t step,
+                                   const float* scale) const {
   const double factor = schedule_factor(config_, step, total_steps_);
   return {optimizer_config(config_, kind), static_cast<float>(static_cast<double>(rate) * factor), scale, l2, step};
-}
-
-float ModelOptimizer::clipping_scale(Backend& backend, const Gradients& gradients, const SparseGradient* tables) const {
-  double squared = squared_norm(backend, as_row(std::span<const float>(gradients.towers().flat())));
-  if (tables != nullptr) squared += squared_norm(backend, tables->values);
-  const double norm = std::sqrt(squared);
-  const double limit = static_cast<double>(config_.clip_norm);
-  return norm > limit ? static_cast<float>(limit / norm) : 1.0F;
 }
 
 void ModelOptimizer::sort(Backend& backend, const BatchView& batch) {
@@ -70,23 +60,27 @@ void ModelOptimizer::apply(Backend& backend, const BatchView& batch, std::int64_
   const EmbeddingArena arena{parameters.tables(), {table_state_.data(), rows_, state_columns_, state_stride_}};
   const MatrixView<const float> dsample = gradients.pooled_sample();
   const MatrixView<const float> dcommon = gradients.pooled_common();
-  const bool clip = config_.clip_norm > 0;
+  const bool clip = config_.clip_norm > 0, clip_tables = clip && config_.clip_tables;
+  const float* scale = clip ? clipping_scale_.data() : nullptr;
 
-  float scale = 1.0F;
-  if (clip && config_.clip_tables) {  // the norm needs every gradient before any row may move
-    const SparseGradient tables =
-        embedding_gradient(backend, *sorted_, batch.sample, batch.common, dsample, dcommon, arena.weights.cols);
-    scale = clipping_scale(backend, gradients, &tables);
-    update_rows(backend, tables, plan(config_.optimizer, config_.lr, config_.embedding_l2, step, scale), arena);
+  if (clip_tables) {  // the norm needs every gradient before any row may move
+    embedding_gradient(backend, *sorted_, batch.sample, batch.common, dsample, dcommon, arena.weights.cols);
+  }
+  if (clip) {
+    clipping_scale(backend, gradients.towers().flat(), clip_tables ? sorted_.get() : nullptr, config_.clip_norm,
+                   clipping_scale_.data());
+  }
+  const OptimizerStep tables =
+      plan(config_.optimizer, config_.lr, config_.embedding_l2, step, clip_tables ? scale : nullptr);
+  if (clip_tables) {
+    update_rows(backend, *sorted_, tables, arena);
   } else {
-    if (clip) scale = clipping_scale(backend, gradients, nullptr);
-    update_embeddings(backend, *sorted_, batch.sample, batch.common, dsample, dcommon,
-                      plan(config_.optimizer, config_.lr, config_.embedding_l2, step, 1.0F), arena);
+    update_embeddings(backend, *sorted_, batch.sample, batch.common, dsample, dcommon, tables, arena);
   }
   update_towers(backend, step, scale, gradients, parameters);
 }
 
-void ModelOptimizer::update_towers(Backend& backend, std::int64_t step, float scale, const Gradients& gradients,
+void ModelOptimizer::update_towers(Backend& backend, std::int64_t step, const float* scale, const Gradients& gradients,
                                    Parameters& parameters) {
   const OptimizerKind kind = tower_optimizer(config_);
   const float rate = config_.tower_lr.value_or(config_.lr);

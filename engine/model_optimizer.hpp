@@ -16,8 +16,7 @@ class ModelOptimizer {
 
   /// Sorts the batch's ids, which `apply` needs; at any time before it.
   void sort(Backend& backend, const BatchView& batch);
-  /// One update; `step` counts from 1. With clip_norm the gradient norm is read back, which synchronises; otherwise it
-  /// only enqueues.
+  /// One update; `step` counts from 1. Only enqueues.
   void apply(Backend& backend, const BatchView& batch, std::int64_t step, const Gradients& gradients,
              Parameters& parameters);
   /// The tables' learning rate at `step`.
@@ -28,16 +27,17 @@ class ModelOptimizer {
   void load(const SafetensorsFile& file);
 
  private:
-  [[nodiscard]] OptimizerStep plan(OptimizerKind kind, float rate, float l2, std::int64_t step, float scale) const;
-  void update_towers(Backend& backend, std::int64_t step, float scale, const Gradients& gradients,
+  [[nodiscard]] OptimizerStep plan(OptimizerKind kind, float rate, float l2, std::int64_t step,
+                                   const float* scale) const;
+  void update_towers(Backend& backend, std::int64_t step, const float* scale, const Gradients& gradients,
                      Parameters& parameters);
-  [[nodiscard]] float clipping_scale(Backend& backend, const Gradients& gradients, const SparseGradient* tables) const;
 
   Memory* memory_;
   Config config_;
   std::int64_t total_steps_;
   std::int64_t state_columns_, state_stride_, rows_;
   Buffer<float> table_state_, weight_state_, offset_state_;
+  Buffer<float> clipping_scale_;  // [1] of this step's gradients
   std::unique_ptr<SortedIds> sorted_;
 };
 

@@ -11,7 +11,6 @@ Trainer::Trainer(Backend& backend, const Config& config, Parameters& parameters,
       model_(parameters),
       objective_(esmm::objective(config)),
       dropout_rate_(config.dropout),
-      reads_norm_back_(config.clip_norm > 0),
       seed_(config.seed),
       optimizer_(backend, config, parameters.spec(), total_steps),
       activations_(backend.memory(), parameters.spec()),
@@ -30,19 +29,14 @@ void Trainer::step(const BatchView& batch) {
   ++step_;
   reserve(batch.rows(), batch.common_rows());
 
-  const auto operations = [&] {
+  replay(backend_, replay_key(batch), [&] {
     optimizer_.sort(backend_, batch);                          // ids only: a device sorts beside the forward pass
     model_.forward(backend_, batch, dropout(), activations_);  // pooled embeddings → towers → two logits per impression
     two_task_loss(backend_, step_objective(), activations_.logits(), batch.click, batch.conversion, batch.impressions,
                   loss_.data(), gradients_.logits());                       // ESMM: pCTR, and the product pCTR × pCVR
     model_.backward(backend_, batch, dropout(), activations_, gradients_);  // towers → pooled embeddings
     optimizer_.apply(backend_, batch, step_, gradients_, model_.parameters());
-  };
-  if (reads_norm_back_) {
-    operations();  // clipping waits for the gradients' norm in the middle, which cannot be recorded
-  } else {
-    replay(backend_, replay_key(batch), operations);
-  }
+  });
   keep_loss();
 }
 

@@ -18,8 +18,8 @@ class Trainer {
 
   /// Makes room for the largest batch, so that no step has to: what Backend::replay has recorded must not move.
   void reserve(std::int64_t rows, std::int64_t common_rows);
-  /// One step on one batch: forward, the two-task loss over all impressions, backward, update. Only enqueues
-  /// (unless gradients are clipped); allocates nothing once the largest batch has been seen. Bitwise deterministic.
+  /// One step on one batch: forward, the two-task loss over all impressions, backward, update. Only enqueues;
+  /// allocates nothing once the largest batch has been seen. Bitwise deterministic.
   /// Throws Error (internal) when kMostPendingLosses losses have not been taken.
   void step(const BatchView& batch);
 
@@ -44,7 +44,6 @@ class Trainer {
   Model model_;
   Objective objective_;
   float dropout_rate_;
-  bool reads_norm_back_;
   std::uint64_t seed_;
   ModelOptimizer optimizer_;
   Activations activations_;

@@ -88,10 +88,11 @@ class Backend {
   virtual void update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,
                                  MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
                                  const OptimizerStep& optimizer, EmbeddingArena arena) = 0;
-  virtual SparseGradient embedding_gradient(SortedIds& sorted, const Bags& sample, const Bags& common,
-                                            MatrixView<const float> dpooled_sample,
-                                            MatrixView<const float> dpooled_common, std::int64_t dim) = 0;
-  virtual void update_rows(const SparseGradient& gradient, const OptimizerStep& optimizer, EmbeddingArena arena) = 0;
+  virtual void embedding_gradient(SortedIds& sorted, const Bags& sample, const Bags& common,
+                                  MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                                  std::int64_t dim) = 0;
+  virtual void update_rows(const SortedIds& sorted, const OptimizerStep& optimizer, EmbeddingArena arena) = 0;
+  [[nodiscard]] virtual SparseGradient row_gradients(const SortedIds& sorted) = 0;
 
   virtual void towers_forward(const TowerShape& shape, const TowerViews<const float>& parameters,
                               const TowerInputs& inputs, const Dropout& dropout, TowerWorkspace& workspace,
@@ -110,6 +111,7 @@ class Backend {
   virtual void initialise_state(const OptimizerConfig& config, MatrixView<float> state, std::int64_t dim) = 0;
   virtual void update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
                             const OptimizerStep& optimizer) = 0;
+  virtual void clipping_scale(std::span<const float> gradients, const SortedIds* rows, float limit, float* scale) = 0;
   [[nodiscard]] virtual double squared_norm(MatrixView<const float> values) = 0;
 
   [[nodiscard]] virtual std::optional<double> auc(std::span<const float> scores,

@@ -53,6 +53,7 @@ void sort_ids(Backend& backend, const Bags& sample, const Bags& common, SortedId
     throw internal_error("sort_ids: {} ids in one batch, at most 2^32 - 1. Lower --batch-size.",
                          sample.ids() + common.ids());
   }
+  sorted.gradient_dim = 0;
   backend.sort_ids(sample, common, sorted);
 }
 
@@ -66,26 +67,29 @@ void update_embeddings(Backend& backend, const SortedIds& sorted, const Bags& sa
   backend.update_embeddings(sorted, sample, common, dpooled_sample, dpooled_common, optimizer, arena);
 }
 
-SparseGradient embedding_gradient(Backend& backend, SortedIds& sorted, const Bags& sample, const Bags& common,
-                                  MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
-                                  std::int64_t dim) {
+void embedding_gradient(Backend& backend, SortedIds& sorted, const Bags& sample, const Bags& common,
+                        MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                        std::int64_t dim) {
   const NvtxRange range("embedding_gradient");
   validate_pooled("embedding_gradient", sample, dpooled_sample, dim);
   validate_pooled("embedding_gradient", common, dpooled_common, dim);
-  return backend.embedding_gradient(sorted, sample, common, dpooled_sample, dpooled_common, dim);
+  sorted.gradient_dim = dim;
+  backend.embedding_gradient(sorted, sample, common, dpooled_sample, dpooled_common, dim);
 }
 
-void update_rows(Backend& backend, const SparseGradient& gradient, const OptimizerStep& optimizer,
-                 EmbeddingArena arena) {
+void update_rows(Backend& backend, const SortedIds& sorted, const OptimizerStep& optimizer, EmbeddingArena arena) {
   const NvtxRange range("update_rows");
   validate_arena("update_rows", optimizer, arena);
-  if (gradient.values.rows != static_cast<std::int64_t>(gradient.rows.size()) ||
-      gradient.values.cols != arena.weights.cols) {
-    throw internal_error("update_rows: gradient [{}, {}] of {} rows does not fit weights [{}, {}]",
-                         gradient.values.rows, gradient.values.cols, gradient.rows.size(), arena.weights.rows,
+  if (sorted.gradient_dim != arena.weights.cols) {
+    throw internal_error("update_rows: row gradients of dimension {} for rows of dimension {}", sorted.gradient_dim,
                          arena.weights.cols);
   }
-  backend.update_rows(gradient, optimizer, arena);
+  backend.update_rows(sorted, optimizer, arena);
+}
+
+SparseGradient row_gradients(Backend& backend, const SortedIds& sorted) {
+  const NvtxRange range("row_gradients");
+  return backend.row_gradients(sorted);
 }
 
 }  // namespace esmm

@@ -26,6 +26,7 @@ struct SparseGradient {
 class SortedIds {
  public:
   virtual ~SortedIds() = default;
+  std::int64_t gradient_dim = 0;  // D of what `embedding_gradient` left here; 0: nothing since the last `sort_ids`
 };
 
 /// Pools embeddings: out[r, f*D .. f*D+D) = Σ_{i in bag (r,f)} weight_i · table[row_i]; an empty bag gives zeros.
@@ -46,13 +47,19 @@ void update_embeddings(Backend& backend, const SortedIds& sorted, const Bags& sa
                        MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
                        const OptimizerStep& optimizer, EmbeddingArena arena);
 
-/// The same gradient without the update; the result lives in `sorted` until the next `sort_ids`.
-SparseGradient embedding_gradient(Backend& backend, SortedIds& sorted, const Bags& sample, const Bags& common,
-                                  MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
-                                  std::int64_t dim);
+/// The same gradient without the update, which `update_rows` does: for clipping, which needs every gradient before any
+/// row may move. The result stays in `sorted` until the next `sort_ids`; how many rows it has, a device keeps to
+/// itself.
+void embedding_gradient(Backend& backend, SortedIds& sorted, const Bags& sample, const Bags& common,
+                        MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                        std::int64_t dim);
 
-/// Applies the optimizer to the rows of `gradient`; same arithmetic as `update_embeddings`.
-void update_rows(Backend& backend, const SparseGradient& gradient, const OptimizerStep& optimizer,
-                 EmbeddingArena arena);
+/// Applies the optimizer to the row gradients that `embedding_gradient` left in `sorted`; same arithmetic as
+/// `update_embeddings`. Throws Error (internal) if there are none of the arena's dimension.
+void update_rows(Backend& backend, const SortedIds& sorted, const OptimizerStep& optimizer, EmbeddingArena arena);
+
+/// What `embedding_gradient` left in `sorted`, for tests: spans in the backend's memory. Synchronises, to learn how
+/// many rows there are.
+[[nodiscard]] SparseGradient row_gradients(Backend& backend, const SortedIds& sorted);
 
 }  // namespace esmm

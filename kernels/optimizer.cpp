@@ -53,6 +53,14 @@ void update_dense(Backend& backend, std::span<float> parameters, std::span<const
   backend.update_dense(parameters, gradients, state, optimizer);
 }
 
+void clipping_scale(Backend& backend, std::span<const float> gradients, const SortedIds* rows, float limit,
+                    float* scale) {
+  const NvtxRange range("clipping_scale");
+  if (!(limit > 0)) throw internal_error("clipping_scale: a limit of {}, which is not above 0", limit);
+  if (rows != nullptr && rows->gradient_dim == 0) throw internal_error("clipping_scale: ids without row gradients");
+  backend.clipping_scale(gradients, rows, limit, scale);
+}
+
 double squared_norm(Backend& backend, MatrixView<const float> values) {
   const NvtxRange range("squared_norm");
   return backend.squared_norm(values);

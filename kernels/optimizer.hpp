@@ -7,6 +7,7 @@
 namespace esmm {
 
 class Backend;
+class SortedIds;
 
 enum class OptimizerKind { sgd, adagrad, rowwise_adagrad, adam, ftrl };
 
@@ -26,9 +27,10 @@ struct OptimizerConfig {
 struct OptimizerStep {
   OptimizerConfig config;
   float learning_rate = 1e-3F;
-  float gradient_scale = 1.0F;  // multiplies the gradient before anything else (global-norm clipping)
-  float l2 = 0.0F;              // adds l2 · weight to the scaled gradient (coupled weight decay)
-  std::int64_t step = 1;        // counts from 1; adam's bias correction uses it
+  const float* gradient_scale = nullptr;  // [1] in the backend's memory, read when the operation runs: multiplies the
+                                          // gradient before anything else (clipping); null: 1
+  float l2 = 0.0F;                        // adds l2 · weight to the scaled gradient (coupled weight decay)
+  std::int64_t step = 1;                  // counts from 1; adam's bias correction uses it
 };
 
 /// Throws Error (internal) if a step is counted from 0 or if FTRL, which divides by its learning rate, has none.
@@ -50,6 +52,14 @@ void initialise_state(Backend& backend, const OptimizerConfig& config, MatrixVie
 /// EXACT_ROWWISE_ADAGRAD: one accumulator per row, the mean of squared gradient elements.
 void update_dense(Backend& backend, std::span<float> parameters, std::span<const float> gradients,
                   std::span<float> state, const OptimizerStep& optimizer);
+
+/// The factor that limits the norm of a gradient, as OptimizerStep::gradient_scale takes it: scale[0] =
+/// min(1, limit / ‖g‖), where g is `gradients` and, unless null, the row gradients that `embedding_gradient` left in
+/// `rows`. A norm that is no number gives 1 and an infinite one 0, so that what is not finite reaches the parameters
+/// and shows in the next loss. Sums of squares in double in fixed chunks: bitwise deterministic. `limit` > 0; `scale`
+/// [1] in the backend's memory. Asynchronous on a device. Source: Pascanu et al., ICML 2013, algorithm 1.
+void clipping_scale(Backend& backend, std::span<const float> gradients, const SortedIds* rows, float limit,
+                    float* scale);
 
 /// Σ x², accumulated in double in fixed chunks, so independent of the number of threads. Synchronises.
 [[nodiscard]] double squared_norm(Backend& backend, MatrixView<const float> values);

@@ -14,7 +14,7 @@ enum class UpdateScope { dense, touched_rows };
 template <class T>
 struct StepConstants {
   T learning_rate;
-  T gradient_scale;
+  T gradient_scale;  // 1; see with_gradient_scale
   T l2;
   T epsilon;
   T beta1, beta2;   // adam
@@ -39,7 +39,7 @@ template <class T>
   }
   return {
       .learning_rate = static_cast<T>(learning_rate),
-      .gradient_scale = static_cast<T>(optimizer.gradient_scale),
+      .gradient_scale = T{1},
       .l2 = static_cast<T>(optimizer.l2),
       .epsilon = static_cast<T>(epsilon),
       .beta1 = static_cast<T>(config.beta1),
@@ -51,6 +51,19 @@ template <class T>
       .ftrl_l1 = static_cast<T>(config.ftrl_l1),
       .ftrl_l2 = static_cast<T>(config.ftrl_l2),
   };
+}
+
+/// The same with the step's gradient scale, which lies where the operation runs: read there, when it runs.
+template <class T>
+[[nodiscard]] ESMM_HD inline StepConstants<T> with_gradient_scale(StepConstants<T> constants, const float* scale) {
+  if (scale != nullptr) constants.gradient_scale = static_cast<T>(*scale);
+  return constants;
+}
+
+/// The factor that brings a gradient down to the norm `limit`: 1 if its norm is no greater, or no number.
+[[nodiscard]] ESMM_HD inline float clipping_factor(double squared_norm, float limit) {
+  const double norm = std::sqrt(squared_norm), greatest = static_cast<double>(limit);
+  return norm > greatest ? static_cast<float>(greatest / norm) : 1.0F;
 }
 
 /// The gradient that the optimizers see.

@@ -34,6 +34,8 @@ MUTATIONS = [
     ("optimizer.cu", "update_elements", "the last element is left out", "i < count;", "i < count - 1;", "*Optimizer*"),
     ("optimizer.cu", "fill_state", "the boundary between slots is off by one", "column < first", "column <= first", "*Optimizer*"),
     ("optimizer.cu", "sum_squares", "chunks overlap by one element", "first + kNormChunk : count", "first + kNormChunk + 1 : count", "*Norm*:*Optimizer*"),
+    ("optimizer.cu", "sum_squares", "row gradients of an earlier batch count", "std::int64_t{*rows}", "values.rows + 0 * std::int64_t{*rows}", "*Clipping*"),
+    ("optimizer.cu", "limit_norm", "the first chunk's sum is left out", "i = threadIdx.x;", "i = threadIdx.x + 1;", "*Clipping*"),
     ("loss.cu", "two_task_loss_rows", "one row of padding counts", "r < c.impressions", "r <= c.impressions", "*Loss*"),
     ("loss.cu", "weigh_rows", "rows draw with their neighbour's number", "conversions[r] != 0, r)", "conversions[r] != 0, r + 1)", "*Loss*"),
     ("loss.cu", "add_weights", "the first block's sum is left out", "b = threadIdx.x;", "b = threadIdx.x + 1;", "*Loss*"),

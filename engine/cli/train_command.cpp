@@ -107,6 +107,7 @@ void choose_towers(Backend& backend, const ModelSpec& spec, const DatasetStatist
   const std::int64_t common_rows = impressions == 0 ? 0 : (rows * users + impressions - 1) / impressions;
   const TowerChoice choice = backend.choose_towers(spec.towers, rows, common_rows, config.dropout > 0);
   config.towers = choice.kernels;
+  if (!choice.warning.empty()) spdlog::warn("{}", choice.warning);
   spdlog::info("towers: {}", choice.description);
 }
 

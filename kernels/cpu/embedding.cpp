@@ -197,7 +197,8 @@ void CpuBackend::update_embeddings(const SortedIds& sorted_ids, const Bags& samp
   const std::int64_t dim = arena.weights.cols;
   const OccurrenceGradients gradients(sorted, sample, common, dpooled_sample, dpooled_common, dim);
   check_rows(distinct_rows(sorted, 0, sorted.segments), arena);
-  const auto constants = step_constants<float>(optimizer, UpdateScope::touched_rows);
+  const auto constants =
+      with_gradient_scale(step_constants<float>(optimizer, UpdateScope::touched_rows), optimizer.gradient_scale);
   row_gradients_.resize(pool_.threads() * kBlockRows * dim);
   for_each_gradient_block(
       pool_, sorted, gradients, partial_sums_,
@@ -207,9 +208,9 @@ void CpuBackend::update_embeddings(const SortedIds& sorted_ids, const Bags& samp
       });
 }
 
-SparseGradient CpuBackend::embedding_gradient(SortedIds& sorted_ids, const Bags& sample, const Bags& common,
-                                              MatrixView<const float> dpooled_sample,
-                                              MatrixView<const float> dpooled_common, std::int64_t dim) {
+void CpuBackend::embedding_gradient(SortedIds& sorted_ids, const Bags& sample, const Bags& common,
+                                    MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                                    std::int64_t dim) {
   auto& sorted = static_cast<CpuSortedIds&>(sorted_ids);
   const OccurrenceGradients gradients(sorted, sample, common, dpooled_sample, dpooled_common, dim);
   sorted.gradient.resize(sorted.segments * dim);
@@ -217,12 +218,17 @@ SparseGradient CpuBackend::embedding_gradient(SortedIds& sorted_ids, const Bags&
       pool_, sorted, gradients, partial_sums_,
       [&](int, std::int64_t first) { return sorted.gradient.data() + first * dim; },
       [](std::int64_t, MatrixView<const float>) {});
-  return {distinct_rows(sorted, 0, sorted.segments), {sorted.gradient.data(), sorted.segments, dim}};
 }
 
-void CpuBackend::update_rows(const SparseGradient& gradient, const OptimizerStep& optimizer, EmbeddingArena arena) {
+SparseGradient CpuBackend::row_gradients(const SortedIds& sorted) {
+  return static_cast<const CpuSortedIds&>(sorted).row_gradients();
+}
+
+void CpuBackend::update_rows(const SortedIds& sorted, const OptimizerStep& optimizer, EmbeddingArena arena) {
+  const SparseGradient gradient = static_cast<const CpuSortedIds&>(sorted).row_gradients();
   check_rows(gradient.rows, arena);
-  const auto constants = step_constants<float>(optimizer, UpdateScope::touched_rows);
+  const auto constants =
+      with_gradient_scale(step_constants<float>(optimizer, UpdateScope::touched_rows), optimizer.gradient_scale);
   const auto rows = static_cast<std::int64_t>(gradient.rows.size());
   constexpr std::int64_t kChunkRows = 512;
   pool_.for_each_chunk((rows + kChunkRows - 1) / kChunkRows, [&](std::int64_t chunk, int) {

@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/dims.hpp"
+#include "kernels/cpu/sorted_ids.hpp"
 #include "kernels/cpu/update_rows.hpp"
 
 namespace esmm::cpu {
@@ -133,7 +134,8 @@ void CpuBackend::initialise_state(const OptimizerConfig& config, MatrixView<floa
 
 void CpuBackend::update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
                               const OptimizerStep& optimizer) {
-  const auto constants = step_constants<float>(optimizer, UpdateScope::dense);
+  const auto constants =
+      with_gradient_scale(step_constants<float>(optimizer, UpdateScope::dense), optimizer.gradient_scale);
   const auto count = static_cast<std::int64_t>(parameters.size());
   pool_.for_each_chunk((count + kDenseChunk - 1) / kDenseChunk, [&](std::int64_t chunk, int) {
     const std::int64_t first = chunk * kDenseChunk;
@@ -142,6 +144,14 @@ void CpuBackend::update_dense(std::span<float> parameters, std::span<const float
     step_dense(optimizer.config.kind, constants, std::min(kDenseChunk, count - first), gradients.data() + first,
                parameters.data() + first, slot0, slot1);
   });
+}
+
+void CpuBackend::clipping_scale(std::span<const float> gradients, const SortedIds* rows, float limit, float* scale) {
+  const auto count = static_cast<std::int64_t>(gradients.size());
+  double squares = CpuBackend::squared_norm({gradients.data(), 1, count});
+  if (rows != nullptr)
+    squares += CpuBackend::squared_norm(static_cast<const CpuSortedIds*>(rows)->row_gradients().values);
+  *scale = clipping_factor(squares, limit);
 }
 
 double CpuBackend::squared_norm(MatrixView<const float> values) {

@@ -32,6 +32,9 @@ class CpuSortedIds final : public SortedIds {
   };
 
   [[nodiscard]] std::int64_t occurrences() const { return static_cast<std::int64_t>(sorted.size()); }
+  [[nodiscard]] SparseGradient row_gradients() const {
+    return {rows.span().first(static_cast<std::size_t>(segments)), {gradient.data(), segments, gradient_dim}};
+  }
   [[nodiscard]] std::int64_t chunks() const { return (occurrences() + kChunkOccurrences - 1) / kChunkOccurrences; }
 
   Buffer<std::uint32_t> bag;              // [N] bag of each occurrence, counted within its side

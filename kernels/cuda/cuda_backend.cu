@@ -68,7 +68,7 @@ std::string CudaBackend::replay_summary() const {
 TowerChoice CudaBackend::choose_towers(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows,
                                        bool dropout) {
   towers_.calibrate(shape, impressions, common_rows, dropout);
-  return {towers_.chosen(), towers_.choice()};
+  return {towers_.chosen(), towers_.choice(), towers_.warning()};
 }
 
 void CudaBackend::copy_matrix(MatrixView<const float> from, MatrixView<float> to) {
@@ -79,23 +79,20 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& options) {
   return std::make_unique<CudaBackend>(options);
 }
 
-std::vector<DeviceInfo> devices() {
+int device_count() {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess) {  // no driver, or no device
     (void)cudaGetLastError();
-    return {};
+    return 0;
   }
-  std::vector<DeviceInfo> infos;
-  for (int device = 0; device < count; ++device) {
-    cudaDeviceProp properties{};
-    DeviceInfo info;
-    std::size_t free = 0, total = 0;
-    check(cudaSetDevice(device), "cudaSetDevice");
-    check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
-    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    infos.push_back({properties.name, static_cast<std::int64_t>(free), static_cast<std::int64_t>(total)});
-  }
-  return infos;
+  return count;
+}
+
+std::int64_t free_memory(int device) {
+  std::size_t free = 0, total = 0;
+  check(cudaSetDevice(device), "cudaSetDevice");
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<std::int64_t>(free);
 }
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE

@@ -232,11 +232,10 @@ __global__ void reduce_segments(Segments segments, OccurrenceGradients gradients
 }
 
 template <OptimizerKind kind, int W>
-__global__ void reduce_and_update_segments(Segments segments, OccurrenceGradients gradients,
-                                           const StepConstants<float>* constants, EmbeddingArena arena,
-                                           unsigned lanes) {
+__global__ void reduce_and_update_segments(Segments segments, OccurrenceGradients gradients, DeviceStep step,
+                                           EmbeddingArena arena, unsigned lanes) {
   const Group group(lanes);
-  const StepConstants<float> c = *constants;
+  const StepConstants<float> c = step.load();
   float* gradient = shared_memory<float>() + group.index * gradients.dim;  // each lane reads what it wrote
   for (std::int64_t s = group.in_grid(); s < *segments.count; s += group.grid_count()) {
     for (std::int64_t d = group.lane * W; d < gradients.dim; d += group.lanes * W) {
@@ -248,12 +247,13 @@ __global__ void reduce_and_update_segments(Segments segments, OccurrenceGradient
 }
 
 template <OptimizerKind kind, int W>
-__global__ void update_distinct_rows(const std::uint32_t* rows, MatrixView<const float> gradients,
-                                     const StepConstants<float>* constants, EmbeddingArena arena, unsigned lanes) {
+__global__ void update_distinct_rows(const std::uint32_t* rows, const std::uint32_t* count, const float* gradients,
+                                     DeviceStep step, EmbeddingArena arena, unsigned lanes) {
   const Group group(lanes);
-  const StepConstants<float> c = *constants;
-  for (std::int64_t i = group.in_grid(); i < gradients.rows; i += group.grid_count()) {
-    step_row<kind, W>(group, c, gradients.cols, gradients.row(i), arena.weights.row(rows[i]), arena.state.row(rows[i]));
+  const StepConstants<float> c = step.load();
+  const std::int64_t dim = arena.weights.cols;
+  for (std::int64_t i = group.in_grid(); i < *count; i += group.grid_count()) {
+    step_row<kind, W>(group, c, dim, gradients + i * dim, arena.weights.row(rows[i]), arena.state.row(rows[i]));
   }
 }
 
@@ -310,47 +310,51 @@ void CudaBackend::update_embeddings(const SortedIds& sorted_ids, const Bags& sam
   const OccurrenceGradients gradients(ids, sample, common, dpooled_sample, dpooled_common, dim);
   queue_.join_side();
   const Segments segments = sum_hot(queue_, geometry, ids, gradients, hot_sums_);
-  const StepConstants<float>* constants = queue_.constant(step_constants<float>(optimizer, UpdateScope::touched_rows));
+  const DeviceStep step(queue_, optimizer, UpdateScope::touched_rows);
   const Geometry launch = geometry.group_per_item(ids.occurrences(), dim);
   with_kind(optimizer.config.kind, [&]<OptimizerKind kind>() {
     with_pack(geometry, [&]<int W>() {
-      queue_.launch<reduce_and_update_segments<kind, W>>(launch, segments, gradients, constants, arena, geometry.lanes);
+      queue_.launch<reduce_and_update_segments<kind, W>>(launch, segments, gradients, step, arena, geometry.lanes);
     });
   });
 }
 
-SparseGradient CudaBackend::embedding_gradient(SortedIds& sorted_ids, const Bags& sample, const Bags& common,
-                                               MatrixView<const float> dpooled_sample,
-                                               MatrixView<const float> dpooled_common, std::int64_t dim) {
+void CudaBackend::embedding_gradient(SortedIds& sorted_ids, const Bags& sample, const Bags& common,
+                                     MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                                     std::int64_t dim) {
   auto& ids = static_cast<DeviceSortedIds&>(sorted_ids);
-  queue_.join_side();
-  std::uint32_t rows = 0;  // the caller is given spans: their size is needed here and now
-  ids.count.copy_to_host({&rows, 1});
-  ids.gradient.resize(rows * dim);
+  ids.gradient.resize(ids.occurrences() * dim);  // as many rows as there may be
   const RowGeometry geometry = row_geometry(dim, {stride_of(dpooled_sample), stride_of(dpooled_common)},
                                             {data_of(dpooled_sample), data_of(dpooled_common)});
   const OccurrenceGradients gradients(ids, sample, common, dpooled_sample, dpooled_common, dim);
+  queue_.join_side();
   const Segments segments = sum_hot(queue_, geometry, ids, gradients, hot_sums_);
   with_pack(geometry, [&]<int W>() {
-    queue_.launch<reduce_segments<W>>(geometry.group_per_item(rows), segments, gradients, ids.gradient.data(),
-                                      geometry.lanes);
+    queue_.launch<reduce_segments<W>>(geometry.group_per_item(ids.occurrences()), segments, gradients,
+                                      ids.gradient.data(), geometry.lanes);
   });
-  return {ids.rows.span().first(rows), {ids.gradient.data(), rows, dim}};
 }
 
-void CudaBackend::update_rows(const SparseGradient& gradient, const OptimizerStep& optimizer, EmbeddingArena arena) {
+void CudaBackend::update_rows(const SortedIds& sorted_ids, const OptimizerStep& optimizer, EmbeddingArena arena) {
+  const auto& ids = static_cast<const DeviceSortedIds&>(sorted_ids);
   const OptimizerKind kind_of_step = optimizer.config.kind;
-  const RowGeometry geometry = row_geometry(
-      arena.weights.cols, {arena.weights.stride, state_stride(kind_of_step, arena), gradient.values.stride},
-      {arena.weights.data, state_data(kind_of_step, arena), gradient.values.data});
-  const StepConstants<float>* constants = queue_.constant(step_constants<float>(optimizer, UpdateScope::touched_rows));
-  const MatrixView<const float> values = gradient.values;
+  const RowGeometry geometry =
+      row_geometry(arena.weights.cols, {arena.weights.stride, state_stride(kind_of_step, arena)},
+                   {arena.weights.data, state_data(kind_of_step, arena), ids.gradient.data()});
+  const DeviceStep step(queue_, optimizer, UpdateScope::touched_rows);
   with_kind(kind_of_step, [&]<OptimizerKind kind>() {
     with_pack(geometry, [&]<int W>() {
-      queue_.launch<update_distinct_rows<kind, W>>(geometry.group_per_item(values.rows), gradient.rows.data(), values,
-                                                   constants, arena, geometry.lanes);
+      queue_.launch<update_distinct_rows<kind, W>>(geometry.group_per_item(ids.occurrences()), ids.rows.data(),
+                                                   ids.count.data(), ids.gradient.data(), step, arena, geometry.lanes);
     });
   });
+}
+
+SparseGradient CudaBackend::row_gradients(const SortedIds& sorted_ids) {
+  const auto& ids = static_cast<const DeviceSortedIds&>(sorted_ids);
+  std::uint32_t rows = 0;
+  ids.count.copy_to_host({&rows, 1});
+  return {ids.rows.span().first(rows), {ids.gradient.data(), rows, ids.gradient_dim}};
 }
 
 }  // namespace esmm::ESMM_DEVICE_NAMESPACE

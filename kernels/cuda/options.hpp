@@ -13,6 +13,7 @@ enum class TowerKernels { measured, chain, fused };
 struct TowerChoice {
   TowerKernels kernels = TowerKernels::measured;
   std::string description;  // for the log: the choice, and the times behind it
+  std::string warning;      // why it is not the kernels that were asked for; else empty
 };
 
 /// What distinguishes one GPU backend from another.

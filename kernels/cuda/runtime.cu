@@ -76,12 +76,17 @@ std::int64_t DeviceMemory::row_stride(std::int64_t columns) const {
   return stride;
 }
 
+PinnedMemory::PinnedMemory() {
+  check(cudaGetDevice(&device_), "cudaGetDevice");
+}
 void* PinnedMemory::do_allocate(std::size_t bytes, std::size_t) {
   void* pointer = nullptr;
+  check(cudaSetDevice(device_), "cudaSetDevice");
   check(cudaMallocHost(&pointer, bytes), "page-locked host memory");  // aligned to pages
   return pointer;
 }
 void PinnedMemory::do_deallocate(void* pointer, std::size_t, std::size_t) {
+  (void)cudaSetDevice(device_);
   (void)cudaFreeHost(pointer);
 }
 

@@ -66,11 +66,19 @@ class DeviceMemory final : public Memory {
   std::int64_t generation_ = 0;
 };
 
-/// Page-locked host memory, from and to which the device copies at full speed without holding up the host.
+/// Page-locked host memory, from and to which the device copies at full speed without holding up the host. Of the
+/// device that is current when it is made: a thread that allocates or frees has that device from then on, as a new
+/// thread would otherwise start to use device 0.
 class PinnedMemory final : public std::pmr::memory_resource {
+ public:
+  PinnedMemory();
+
+ private:
   void* do_allocate(std::size_t bytes, std::size_t alignment) override;
   void do_deallocate(void* pointer, std::size_t bytes, std::size_t alignment) override;
   [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+
+  int device_ = 0;
 };
 
 /// A recorded sequence of device work.

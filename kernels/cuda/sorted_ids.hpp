@@ -31,7 +31,7 @@ class DeviceSortedIds final : public SortedIds {
   Buffer<std::uint32_t> rows;                     // [R] distinct rows, ascending
   Buffer<std::uint32_t> begin;                    // [R + 1]
   Buffer<std::uint32_t> count;                    // [1] R
-  Buffer<float> gradient;                         // [R, D] result of embedding_gradient
+  Buffer<float> gradient;                         // [N, D] of which R are the result of embedding_gradient
   Buffer<unsigned char> scratch;                  // of the sort
 };
 

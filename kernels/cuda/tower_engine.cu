@@ -160,6 +160,12 @@ void TowerEngine::backward(const TowerShape& shape, const TowerViews<const float
 }
 
 void TowerEngine::calibrate(const TowerShape& shape, std::int64_t impressions, std::int64_t common_rows, bool dropout) {
+  if (chosen_ == TowerKernels::fused && !fused_.fits(shape)) {
+    chosen_ = TowerKernels::chain;
+    choice_ = name_of(chosen_);
+    warning_ = fmt::format("--towers fused: {}, so the chain computes these towers. To fuse them, lower --hidden.",
+                           fused_.misfit(shape));
+  }
   if (chosen_ != TowerKernels::measured) return;
   chosen_ = TowerKernels::chain;
   choice_ = name_of(chosen_);

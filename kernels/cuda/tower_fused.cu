@@ -129,13 +129,24 @@ std::size_t most_shared_bytes() {
 TowerFused::TowerFused(CommandQueue& queue, DeviceMemory& memory, Precision precision)
     : queue_(queue), precision_(precision), shared_limit_(most_shared_bytes()), slices_(memory, 0) {}
 
+/// Of a block of the pass that needs more.
+std::size_t TowerFused::shared_bytes(const TowerShape& shape) const {
+  return precision_ == Precision::bf16
+             ? std::max(forward_shared_bytes<__nv_bfloat16>(shape), backward_shared_bytes<__nv_bfloat16>(shape))
+             : std::max(forward_shared_bytes<float>(shape), backward_shared_bytes<float>(shape));
+}
+
 bool TowerFused::fits(const TowerShape& shape) const {
-  if (shape.hidden.size() > static_cast<std::size_t>(kMostFusedLayers)) return false;
-  const std::size_t bytes =
-      precision_ == Precision::bf16
-          ? std::max(forward_shared_bytes<__nv_bfloat16>(shape), backward_shared_bytes<__nv_bfloat16>(shape))
-          : std::max(forward_shared_bytes<float>(shape), backward_shared_bytes<float>(shape));
-  return bytes <= shared_limit_;
+  return shape.hidden.size() <= static_cast<std::size_t>(kMostFusedLayers) && shared_bytes(shape) <= shared_limit_;
+}
+
+std::string TowerFused::misfit(const TowerShape& shape) const {
+  if (shape.hidden.size() > static_cast<std::size_t>(kMostFusedLayers)) {
+    return fmt::format("there are {} hidden layers and the fused kernels take {}", shape.hidden.size(),
+                       kMostFusedLayers);
+  }
+  return fmt::format("a tile needs {} bytes of shared memory and a block of this GPU has {}", shared_bytes(shape),
+                     shared_limit_);
 }
 
 void TowerFused::forward(const TowerPass& pass, MatrixView<float> logits) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/options.hpp"
@@ -13,10 +14,14 @@ class TowerFused {
   TowerFused(CommandQueue& queue, DeviceMemory& memory, Precision precision);
   /// Whether tiles of this shape fit into the shared memory of the device's blocks.
   [[nodiscard]] bool fits(const TowerShape& shape) const;
+  /// Why they do not, in figures.
+  [[nodiscard]] std::string misfit(const TowerShape& shape) const;
   void forward(const TowerPass& pass, MatrixView<float> logits);
   void backward(const TowerPass& pass, const TowerGradients& gradients);
 
  private:
+  [[nodiscard]] std::size_t shared_bytes(const TowerShape& shape) const;
+
   CommandQueue& queue_;
   Precision precision_;
   std::size_t shared_limit_;  // of a block

@@ -1,8 +1,19 @@
 #pragma once
+#include "kernels/cuda/command_queue.hpp"
 #include "kernels/cuda/groups.cuh"
 #include "kernels/optimizer_math.hpp"
 
 namespace esmm::ESMM_DEVICE_NAMESPACE {
+
+/// What is constant over a step, as kernels take it: both parts lie in device memory and are read when the kernel runs.
+struct DeviceStep {
+  DeviceStep(CommandQueue& queue, const OptimizerStep& optimizer, UpdateScope scope)
+      : constants(queue.constant(step_constants<float>(optimizer, scope))), gradient_scale(optimizer.gradient_scale) {}
+  [[nodiscard]] __device__ StepConstants<float> load() const { return with_gradient_scale(*constants, gradient_scale); }
+
+  const StepConstants<float>* constants;
+  const float* gradient_scale;  // or null
+};
 
 /// One optimizer step on one weight whose state lies in up to two slots.
 template <OptimizerKind kind>

@@ -29,8 +29,8 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
 
-const std::vector<std::string> kCommands{"synth",  "convert", "inspect",    "train", "eval", "predict",
-                                         "report", "export", "completion", "man"};
+const std::vector<std::string> kCommands{"synth",   "convert", "inspect", "train",      "eval",
+                                         "predict", "report",  "export",  "completion", "man"};
 
 /// Exit code and the one line on stderr.
 void expect_error(const ProgramResult& result, int exit_code, const std::string& part) {

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
 
 #include "engine/batch_feed.hpp"
 #include "engine/training_run.hpp"
@@ -152,29 +153,66 @@ TEST_F(SimtRun, ResidentIdsGiveTheSameBytesAsStreamedBatches) {
   EXPECT_TRUE(train(config(), on_simt(), true).bytes() == streamed);
 }
 
-TEST_F(SimtRun, AStepNeitherAllocatesNorSynchronisesOnceItsShapesAreKnown) {
-  const std::unique_ptr<Backend> backend = on_simt();
-  const Config c = config();
-  const ModelSpec model = spec(c);
-  LoaderOptions options;
-  options.batch_size = c.batch_size;
-  Loader loader(log_->train, model.inputs, BatchFeed::loader_options(*backend, options));
-  BatchFeed feed(*backend, loader);
-  Parameters parameters(backend->memory(), model);
-  ThreadPool pool(1);
-  parameters.initialise(c, pool);
-  Trainer trainer(*backend, c, parameters, 100);
-  ::simt::ApiCalls before{};
-  for (std::int64_t epoch = 0; epoch < 4; ++epoch) {
-    if (epoch == 3) before = ::simt::api_calls();
-    feed.start(0);  // the same batches every time
-    while (const BatchView* batch = feed.next()) trainer.step(*batch);
+TEST_F(SimtRun, AStepNeitherAllocatesNorSynchronisesOnceItsShapesAreKnownClippedOrNot) {
+  std::set<std::int64_t> synchronisations;  // of the feed, which waits for uploads
+  for (const auto& [clip_norm, tables] : {std::pair{0.0F, false}, {0.01F, false}, {0.01F, true}}) {
+    SCOPED_TRACE(testing::Message() << "clip_norm " << clip_norm << (tables ? ", with tables" : ""));
+    const std::unique_ptr<Backend> backend = on_simt();
+    Config c = config();
+    c.clip_norm = clip_norm;
+    c.clip_tables = tables;
+    const ModelSpec model = spec(c);
+    LoaderOptions options;
+    options.batch_size = c.batch_size;
+    Loader loader(log_->train, model.inputs, BatchFeed::loader_options(*backend, options));
+    BatchFeed feed(*backend, loader);
+    Parameters parameters(backend->memory(), model);
+    ThreadPool pool(1);
+    parameters.initialise(c, pool);
+    Trainer trainer(*backend, c, parameters, 100);
+    ::simt::ApiCalls before{};
+    for (std::int64_t epoch = 0; epoch < 4; ++epoch) {
+      if (epoch == 3) before = ::simt::api_calls();
+      feed.start(0);  // the same batches every time
+      while (const BatchView* batch = feed.next()) trainer.step(*batch);
+    }
+    const ::simt::ApiCalls after = ::simt::api_calls();
+    EXPECT_EQ(after.allocations, before.allocations);
+    EXPECT_EQ(after.releases, before.releases);
+    EXPECT_EQ(after.launches, before.launches) << "every step is one launch of its graph";
+    EXPECT_EQ(after.graph_launches, before.graph_launches + loader.batches_per_epoch());
+    synchronisations.insert(after.synchronisations - before.synchronisations);
   }
-  const ::simt::ApiCalls after = ::simt::api_calls();
-  EXPECT_EQ(after.allocations, before.allocations);
-  EXPECT_EQ(after.releases, before.releases);
-  EXPECT_EQ(after.launches, before.launches) << "every step is one launch of its graph";
-  EXPECT_EQ(after.graph_launches, before.graph_launches + loader.batches_per_epoch());
+  EXPECT_EQ(synchronisations.size(), 1U) << "clipping adds none";
+}
+
+TEST_F(SimtRun, ClipsAsTheCpuDoesWithinTheRoundingOfItsStepsAndAlikeUnderEverySchedule) {
+  Config clipped = config();
+  clipped.epochs = 1;
+  const Tensors free = train(clipped, on_simt()).tensors();
+  clipped.clip_norm = 0.05F;
+  for (const bool tables : {false, true}) {
+    SCOPED_TRACE(tables ? "with tables" : "towers only");
+    clipped.clip_tables = tables;
+    const Tensors expected = train(clipped, on_cpu()).tensors();
+    const Outcome device = train(clipped, on_simt());
+    double count = 0.0, apart = 0.0;
+    for (const auto& [name, values] : expected) count += static_cast<double>(values.size());
+    // As above with five steps; and the factor limit / ‖g‖ <= 1 is off by at most ‖δg‖ / ‖g‖ of itself, which moves an
+    // element |g_i| <= ‖g‖ by no more than ‖δg‖, or √count times the error of one gradient.
+    const double tolerance = 5 * 0.32 * 300 * 0x1p-24 * 2 * (1 + std::sqrt(count));
+    for (const auto& [name, values] : device.tensors()) {
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        ASSERT_NEAR(values[i], expected.at(name)[i], tolerance) << name << ' ' << i;
+        apart = std::max(apart, std::fabs(static_cast<double>(values[i] - free.at(name)[i])));
+      }
+    }
+    EXPECT_GT(apart, 10 * tolerance) << "the limit is exceeded";
+    for (std::uint64_t seed = 2; seed <= 4; ++seed) {
+      ::simt::set_schedule(seed);
+      ASSERT_TRUE(train(clipped, on_simt()).bytes() == device.bytes()) << "schedule " << seed;
+    }
+  }
 }
 
 TEST_F(SimtRun, ARunIsTrainedOnOneDeviceAndContinuedOnAnother) {

@@ -123,16 +123,20 @@ TEST(Trainer, GivesTheSameBytesWhateverTheNumberOfThreads) {
   for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::adagrad, OptimizerKind::rowwise_adagrad,
                                    OptimizerKind::ftrl, OptimizerKind::sgd}) {
     config.optimizer = kind;
-    std::vector<float> first;
-    for (const int threads : {1, 2, 5}) {
-      Bench bench(config, threads);
-      for (std::uint64_t step = 0; step < 6; ++step) {
-        bench.trainer.step(toy_batch(bench.parameters.spec(), 150 + static_cast<std::int64_t>(step), step).view());
+    for (const float clip_norm : {0.0F, 0.05F}) {
+      config.clip_norm = clip_norm;
+      config.clip_tables = clip_norm > 0;
+      std::vector<float> first;
+      for (const int threads : {1, 2, 5}) {
+        Bench bench(config, threads);
+        for (std::uint64_t step = 0; step < 6; ++step) {
+          bench.trainer.step(toy_batch(bench.parameters.spec(), 150 + static_cast<std::int64_t>(step), step).view());
+        }
+        const std::vector<float> now = bench.bytes();
+        if (first.empty()) first = now;
+        ASSERT_EQ(first.size(), now.size());
+        EXPECT_EQ(std::memcmp(first.data(), now.data(), now.size() * sizeof(float)), 0) << threads << " threads";
       }
-      const std::vector<float> now = bench.bytes();
-      if (first.empty()) first = now;
-      ASSERT_EQ(first.size(), now.size());
-      EXPECT_EQ(std::memcmp(first.data(), now.data(), now.size() * sizeof(float)), 0) << threads << " threads";
     }
   }
 }
@@ -189,16 +193,21 @@ TEST(Trainer, AStepAllocatesNothingOnceTheLargestBatchHasBeenSeen) {
   if (test::allocations() < 0) GTEST_SKIP() << "a sanitizer owns operator new";
   Config config = toy_config(Activation::prelu);
   config.dropout = 0.1F;
-  Bench bench(config);
-  const HostBatch large = toy_batch(bench.parameters.spec(), 300, 1), small = toy_batch(bench.parameters.spec(), 70, 2);
-  bench.trainer.step(large.view());
-  bench.trainer.step(small.view());  // its remainder of a tile may compile a kernel
-  const std::int64_t before = test::allocations();
-  for (int step = 0; step < 5; ++step) {
-    bench.trainer.step(small.view());
+  for (const float clip_norm : {0.0F, 0.05F}) {
+    config.clip_norm = clip_norm;
+    config.clip_tables = clip_norm > 0;
+    Bench bench(config);
+    const HostBatch large = toy_batch(bench.parameters.spec(), 300, 1);
+    const HostBatch small = toy_batch(bench.parameters.spec(), 70, 2);
     bench.trainer.step(large.view());
+    bench.trainer.step(small.view());  // its remainder of a tile may compile a kernel
+    const std::int64_t before = test::allocations();
+    for (int step = 0; step < 5; ++step) {
+      bench.trainer.step(small.view());
+      bench.trainer.step(large.view());
+    }
+    EXPECT_EQ(test::allocations(), before);
   }
-  EXPECT_EQ(test::allocations(), before);
 }
 
 TEST(Trainer, UntouchedRowsDoNotMove) {

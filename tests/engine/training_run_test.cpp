@@ -152,9 +152,14 @@ TEST_F(TrainingRunTest, GivesTheSameBytesOnABackendWhoseMemoryTheHostCannotRead)
 TEST_F(TrainingRunTest, ClipsTheSameOnABackendWhoseMemoryTheHostCannotRead) {
   Config clipped = config();
   clipped.epochs = 1;
+  const Outcome free = train(clipped);
   clipped.clip_norm = 0.01F;
-  clipped.clip_tables = true;
-  EXPECT_TRUE(train(clipped, 0, make_far_backend).model == train(clipped).model);
+  for (const bool tables : {false, true}) {
+    clipped.clip_tables = tables;
+    const Outcome near = train(clipped);
+    EXPECT_TRUE(train(clipped, 0, make_far_backend).model == near.model);
+    EXPECT_FALSE(near.model == free.model) << "the limit is exceeded";
+  }
 }
 
 TEST_F(TrainingRunTest, ARunIsResumedOnOneBackendFromTheCheckpointOfAnother) {
@@ -350,13 +355,18 @@ TEST_F(TrainingRunTest, ALossThatIsNotFiniteEndsTheRunAndLeavesTheGoodCheckpoint
   wild.optimizer = OptimizerKind::sgd;
   wild.lr = 1e30F;
   wild.checkpoint_every = 1;
-  try {
-    (void)train(wild);
-    FAIL() << "trained on with an infinite loss";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::internal);
-    EXPECT_THAT(error.what(), testing::HasSubstr("Lower --lr"));
-    EXPECT_THAT(error.what(), testing::ContainsRegex("impressions [0-9]+ to [0-9]+ in the epoch's order; by now norm"));
+  for (const float clip_norm : {0.0F, 1.0F}) {  // a norm that is no number does not hide anything
+    wild.clip_norm = clip_norm;
+    wild.clip_tables = clip_norm > 0;
+    try {
+      (void)train(wild);
+      FAIL() << "trained on with an infinite loss";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::internal);
+      EXPECT_THAT(error.what(), testing::HasSubstr("Lower --lr"));
+      EXPECT_THAT(error.what(),
+                  testing::ContainsRegex("impressions [0-9]+ to [0-9]+ in the epoch's order; by now norm"));
+    }
   }
 }
 

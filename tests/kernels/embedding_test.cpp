@@ -44,8 +44,9 @@ class Embedding : public testing::TestWithParam<BackendCase> {
     const BackendMatrix on_dcommon = matrix(common, dcommon);
     const std::unique_ptr<SortedIds> sorted = backend->make_sorted_ids();
     sort_ids(*backend, on_sample.view(), on_common.view(), *sorted);
-    const SparseGradient sparse = embedding_gradient(*backend, *sorted, on_sample.view(), on_common.view(),
-                                                     on_dsample.view(), on_dcommon.view(), dim);
+    embedding_gradient(*backend, *sorted, on_sample.view(), on_common.view(), on_dsample.view(), on_dcommon.view(),
+                       dim);
+    const SparseGradient sparse = row_gradients(*backend, *sorted);
     EXPECT_EQ(sparse.values.stride, dim);
     return {download(*backend, sparse.rows),
             download<float>(*backend, {sparse.values.data, static_cast<std::size_t>(sparse.values.rows * dim)})};
@@ -280,6 +281,11 @@ TEST_P(Embedding, RefusesShapesThatDisagree) {
   }
   EXPECT_THROW(update(sgd, {table.view(), {}}, bags.view()), Error) << "ids that were not sorted";
   EXPECT_THROW(update({.config = {.kind = OptimizerKind::adam}}, {table.view(), {}}, {}), Error) << "no state";
+  EXPECT_THROW(update_rows(*backend, *sorted, sgd, {table.view(), {}}), Error) << "no gradient";
+  embedding_gradient(*backend, *sorted, bags.view(), {}, right.view(), {}, 4);
+  EXPECT_THROW(update_rows(*backend, *sorted, sgd, {table.view(), {}}), Error) << "a gradient of other rows";
+  sort_ids(*backend, bags.view(), {}, *sorted);
+  EXPECT_THROW(update_rows(*backend, *sorted, sgd, {table.view().columns(0, 4), {}}), Error) << "of ids before these";
   sgd.step = 0;
   EXPECT_THROW(update(sgd, {table.view(), {}}, {}), Error) << "steps count from 1";
 }

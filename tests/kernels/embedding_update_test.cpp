@@ -21,7 +21,8 @@ constexpr std::int64_t kTable = 5000;
 class Steps {
  public:
   Steps(std::unique_ptr<Backend> backend_, OptimizerKind kind, std::int64_t dim)
-      : backend(std::move(backend_)), optimizer(demanding_optimizer(kind)) {
+      : backend(std::move(backend_)), optimizer(demanding_optimizer(kind)), scale(upload(*backend, std::vector{0.7F})) {
+    optimizer.gradient_scale = scale.data();
     // Some 44,000 ids: twenty chunks of work, and rows so frequent that they are summed in pieces.
     std::mt19937 random(7);
     sample.emplace(*backend,
@@ -53,10 +54,20 @@ class Steps {
   }
   void step_in_two() {
     pool();
-    const SparseGradient gradient = embedding_gradient(*backend, *sorted, sample->view(), common->view(),
-                                                       pooled_sample->view(), pooled_common->view(), weights->cols);
-    norm = squared_norm(*backend, gradient.values);
-    update_rows(*backend, gradient, optimizer, {weights->view(), state->view()});
+    gradient();
+    update_rows(*backend, *sorted, optimizer, {weights->view(), state->view()});
+    ++optimizer.step;
+  }
+  void gradient() {
+    embedding_gradient(*backend, *sorted, sample->view(), common->view(), pooled_sample->view(), pooled_common->view(),
+                       weights->cols);
+  }
+  /// A step of all gradients, those of `towers` too, limited to a norm that they exceed.
+  void clipped_step(const Buffer<float>& towers, float limit) {
+    pool();
+    gradient();
+    clipping_scale(*backend, towers.span(), sorted.get(), limit, scale.data());
+    update_rows(*backend, *sorted, optimizer, {weights->view(), state->view()});
     ++optimizer.step;
   }
   /// Every bit of the weights and their state.
@@ -70,6 +81,7 @@ class Steps {
 
   std::unique_ptr<Backend> backend;
   OptimizerStep optimizer;
+  Buffer<float> scale;  // of the gradient
   std::optional<BackendBags> sample;
   std::optional<BackendBags> common;
   std::unique_ptr<BackendMatrix> weights;
@@ -77,7 +89,6 @@ class Steps {
   std::unique_ptr<BackendMatrix> pooled_sample;
   std::unique_ptr<BackendMatrix> pooled_common;
   std::unique_ptr<SortedIds> sorted;
-  double norm = 0.0;
 };
 
 class EmbeddingUpdate : public testing::TestWithParam<BackendCase> {};
@@ -103,14 +114,17 @@ TEST_P(EmbeddingUpdate, NothingIsAllocatedAfterTheFirstStep) {
   const auto allocations = on_device ? GetParam().allocations : test::allocations;
   for (const OptimizerKind kind : kAllOptimizers) {
     Steps steps(GetParam().make(), kind, 18);
+    const Buffer<float> towers = upload(*steps.backend, std::vector<float>(40000, 0.3F));
     const std::int64_t before = allocations();
     steps.fused_step();
     steps.step_in_two();
+    steps.clipped_step(towers, 1.0F);
     const std::int64_t after_first = allocations();
     EXPECT_GT(after_first, before) << "the counter counts";
     for (int step = 0; step < 3; ++step) {
       steps.fused_step();
       steps.step_in_two();
+      steps.clipped_step(towers, 1.0F);
     }
     EXPECT_EQ(allocations(), after_first) << name_of(kind);
   }
@@ -122,9 +136,11 @@ TEST(CpuEmbeddingUpdate, GivesTheSameBytesWhateverTheNumberOfThreads) {
   for (const OptimizerKind kind : kAllOptimizers) {
     const auto run = [&](int threads) {
       Steps steps(make_cpu_backend(threads), kind, 18);
+      const Buffer<float> towers = upload(*steps.backend, std::vector<float>(40000, 0.3F));
       for (int step = 0; step < 2; ++step) steps.fused_step();
       steps.step_in_two();
-      return std::pair{steps.bits(), std::bit_cast<std::uint64_t>(steps.norm)};
+      steps.clipped_step(towers, 1.0F);
+      return std::pair{steps.bits(), steps.scale.data()[0]};
     };
     const auto expected = run(1);
     for (const int threads : {2, 3, 7}) EXPECT_EQ(run(threads), expected) << name_of(kind) << ", " << threads;

@@ -44,7 +44,7 @@ class Movement {
 /// The formulas of optimizer_math.hpp, in double, on one row.
 void step_in_double(const OptimizerStep& optimizer, UpdateScope scope, const std::vector<double>& gradient,
                     std::vector<double>& weights, std::vector<double>& state) {
-  const auto c = step_constants<double>(optimizer, scope);
+  const auto c = step_constants<double>(optimizer, scope);  // a gradient scale of 1
   const std::size_t dim = weights.size();
   double rate = 0.0;
   if (optimizer.config.kind == OptimizerKind::rowwise_adagrad) {
@@ -152,8 +152,15 @@ class Optimizer : public testing::TestWithParam<BackendCase> {
     if (dense) {
       return update_dense(*backend, table.weights.buffer.span(), values.span(), table.state.buffer.span(), optimizer);
     }
-    const Buffer<std::uint32_t> on_rows = upload(*backend, rows);
-    update_rows(*backend, {on_rows.span(), {values.data(), on_rows.size(), dim}}, optimizer, table.arena());
+    // A batch in which each of these rows occurs once: its gradient is that of its only bag.
+    OwnedBags bags(1);
+    for (const std::uint32_t row : rows) bags.add_bag({row});
+    const BackendBags on_backend(*backend, bags);
+    const std::unique_ptr<SortedIds> sorted = backend->make_sorted_ids();
+    sort_ids(*backend, on_backend.view(), {}, *sorted);
+    embedding_gradient(*backend, *sorted, on_backend.view(), {}, {values.data(), on_backend.view().count(), dim}, {},
+                       dim);
+    update_rows(*backend, *sorted, optimizer, table.arena());
   }
 
   std::unique_ptr<Backend> backend = GetParam().make();
@@ -203,12 +210,16 @@ TEST_P(Optimizer, FollowsTheGoldenTrajectories) {
   }
 }
 
+constexpr float kScale = 0.7F;  // of the gradient
+
 TEST_P(Optimizer, MovesTouchedRowsAsThePapersSayAndNoOthers) {
+  const Buffer<float> scale = upload(*backend, std::vector{kScale});
   constexpr std::int64_t kRows = 40;
   for (const OptimizerKind kind : kAllOptimizers) {
     for (const std::int64_t dim : {1, 3, 8, 12, 18, 31, 33, 64}) {
       SCOPED_TRACE(name_of(kind) + ", dim " + std::to_string(dim));
       OptimizerStep optimizer = demanding_optimizer(kind);
+      optimizer.gradient_scale = scale.data();
       const std::int64_t stride = dim + 3;
       const std::vector<float> initial = random_floats(kRows * stride, random);
       const Table table(*backend, optimizer.config, kRows, dim, initial, stride);
@@ -228,7 +239,7 @@ TEST_P(Optimizer, MovesTouchedRowsAsThePapersSayAndNoOthers) {
         step(optimizer, false, table, rows, gradient);
         for (std::size_t i = 0; i < rows.size(); ++i) {
           const auto first = gradient.begin() + static_cast<std::int64_t>(i) * dim;
-          expected[rows[i]].step(optimizer, true, {first, first + dim});
+          expected[rows[i]].step(optimizer, true, {first, first + dim}, kScale);
           for (std::int64_t d = 0; d < dim; ++d) movements[rows[i]][d].to(expected[rows[i]].weights()[d]);
         }
       }
@@ -248,11 +259,13 @@ TEST_P(Optimizer, MovesTouchedRowsAsThePapersSayAndNoOthers) {
 }
 
 TEST_P(Optimizer, MovesDenseParametersAsThePapersSay) {
+  const Buffer<float> scale = upload(*backend, std::vector{kScale});
   for (const OptimizerKind kind : kAllOptimizers) {
     if (kind == OptimizerKind::rowwise_adagrad) continue;
     for (const std::int64_t size : {0, 1, 15, 4095, 4097, 10001}) {
       SCOPED_TRACE(name_of(kind) + ", " + std::to_string(size) + " parameters");
       OptimizerStep optimizer = demanding_optimizer(kind);
+      optimizer.gradient_scale = scale.data();
       const std::vector<float> initial = random_floats(size, random);
       const Table table(*backend, optimizer.config, 1, size, initial, size);
       reference::Row expected(optimizer.config, {initial.begin(), initial.end()});
@@ -260,7 +273,7 @@ TEST_P(Optimizer, MovesDenseParametersAsThePapersSay) {
       for (; optimizer.step <= 4; ++optimizer.step) {
         const std::vector<float> gradient = random_floats(size, random);
         step(optimizer, true, table, {}, gradient);
-        expected.step(optimizer, false, {gradient.begin(), gradient.end()});
+        expected.step(optimizer, false, {gradient.begin(), gradient.end()}, kScale);
         for (std::size_t i = 0; i < movements.size(); ++i) movements[i].to(expected.weights()[i]);
       }
       const std::vector<float> actual = download(table.weights.buffer);
@@ -276,16 +289,21 @@ TEST_P(Optimizer, GradientScaleMultipliesTheGradientBeforeAnythingElse) {
     SCOPED_TRACE(name_of(kind));
     OptimizerStep optimizer = demanding_optimizer(kind);
     const std::vector<float> initial = random_floats(18, random);
-    std::vector<float> gradient = random_floats(18, random);
-    const auto result = [&](float scale) {
-      optimizer.gradient_scale = scale;
-      const Table table(*backend, optimizer.config, 1, 18, initial, 18);
-      step(optimizer, false, table, {0}, gradient);
-      return download(table.weights.buffer);
-    };
-    const std::vector<float> scaled = result(0.125F);
-    for (float& g : gradient) g *= 0.125F;  // exact
-    EXPECT_EQ(scaled, result(1.0F));
+    const std::vector<float> gradient = random_floats(18, random);
+    const Buffer<float> scale = upload(*backend, std::vector{0.125F});
+    for (const bool dense : {false, true}) {
+      if (dense && kind == OptimizerKind::rowwise_adagrad) continue;
+      const auto result = [&](const float* gradient_scale, float factor) {
+        optimizer.gradient_scale = gradient_scale;
+        std::vector<float> multiplied = gradient;
+        for (float& g : multiplied) g *= factor;  // exact
+        const Table table(*backend, optimizer.config, 1, 18, initial, 18);
+        step(optimizer, dense, table, {0}, multiplied);
+        return download(table.weights.buffer);
+      };
+      EXPECT_EQ(result(scale.data(), 1.0F), result(nullptr, 0.125F));
+      EXPECT_NE(result(scale.data(), 1.0F), result(nullptr, 1.0F));
+    }
   }
 }
 

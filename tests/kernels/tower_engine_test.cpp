@@ -1,4 +1,3 @@
-#if defined(ESMM_SIMT)  // the CUDA kernels, emulated
 #include "kernels/cuda/tower_engine.hpp"
 
 #include <gtest/gtest.h>
@@ -29,6 +28,28 @@ TEST(TowerEngine, FusedKernelsTakeShapesThatFitAndTheChainTakesTheOthers) {
     EXPECT_EQ(launches("forward_units", [&] { (void)run(*backend, wide); }), 2);
     EXPECT_EQ(launches("forward_units", [&] { (void)run(*backend, deep); }), 9);
   }
+}
+
+TEST(TowerEngine, FusedKernelsThatWereAskedForInVainAreReportedWithTheFigures) {
+  const auto choice = [](const std::vector<std::int64_t>& hidden) {
+    const auto backend = esmm::simt::make_backend({0, Precision::fp32, TowerKernels::fused});
+    return backend->choose_towers({2, 3, hidden, Activation::prelu, 0.0F}, 100, 7, false);
+  };
+  EXPECT_EQ(choice({8, 4}).kernels, TowerKernels::fused);
+  EXPECT_EQ(choice({8, 4}).warning, "");
+  const TowerChoice wide = choice({8, 1500});
+  EXPECT_EQ(wide.kernels, TowerKernels::chain) << "what computes them is what a run records";
+  EXPECT_EQ(wide.description, "chain");
+  // docs/kernels.md, Fused: backward's 64·(Y0 + Y1)·4 + R with Y0 = C(8) + 4 and Y1 = C(1500) + 4 is less than
+  // forward's 64·(X0 + X1 + 8)·4 + R + 256 with X0 = C(1500) = 1504, X1 = C(8) = 32, R = 33,792: 429,312.
+  EXPECT_EQ(
+      wide.warning,
+      "--towers fused: a tile needs 429312 bytes of shared memory and a block of this GPU has 232448, so the chain "
+      "computes these towers. To fuse them, lower --hidden.");
+  EXPECT_EQ(
+      choice({4, 4, 4, 4, 4, 4, 4, 4, 4}).warning,
+      "--towers fused: there are 9 hidden layers and the fused kernels take 8, so the chain computes these towers. "
+      "To fuse them, lower --hidden.");
 }
 
 TEST(TowerEngine, TheOrderOfBlocksAndThreadsDoesNotChangeOneBit) {
@@ -63,4 +84,3 @@ TEST(TowerEngine, TheMeasuredChoiceRunsBothKernelsAndUnderEmulationKeepsTheChain
 
 }  // namespace
 }  // namespace esmm::test
-#endif

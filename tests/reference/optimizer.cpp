@@ -11,10 +11,10 @@ Row::Row(const OptimizerConfig& config, std::vector<double> weights)
                config.kind == OptimizerKind::adam ? 0.0 : static_cast<double>(config.initial_accumulator)),
       first_(weights_.size(), 0.0) {}
 
-void Row::step(const OptimizerStep& optimizer, bool sparse, const std::vector<double>& gradient) {
+void Row::step(const OptimizerStep& optimizer, bool sparse, const std::vector<double>& gradient, double scale) {
   std::vector<double> g = gradient;
   for (std::size_t d = 0; d < g.size(); ++d) {
-    g[d] = static_cast<double>(optimizer.gradient_scale) * g[d] + static_cast<double>(optimizer.l2) * weights_[d];
+    g[d] = scale * g[d] + static_cast<double>(optimizer.l2) * weights_[d];
   }
   const auto alpha = static_cast<double>(optimizer.learning_rate);
   const auto epsilon = static_cast<double>(optimizer.config.epsilon);

@@ -11,8 +11,9 @@ class Row {
  public:
   Row(const OptimizerConfig& config, std::vector<double> weights);
 
-  /// `sparse` tells SparseAdam's placing of epsilon (beside √v) from Adam's (beside √v̂).
-  void step(const OptimizerStep& optimizer, bool sparse, const std::vector<double>& gradient);
+  /// `sparse` tells SparseAdam's placing of epsilon (beside √v) from Adam's (beside √v̂). `scale`: what the optimizer's
+  /// gradient_scale points to.
+  void step(const OptimizerStep& optimizer, bool sparse, const std::vector<double>& gradient, double scale = 1.0);
 
   [[nodiscard]] const std::vector<double>& weights() const { return weights_; }
 

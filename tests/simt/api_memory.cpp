@@ -112,6 +112,7 @@ template <class Memory>
 cudaError_t release(Memory Runtime::*memory, void* pointer) {
   if (pointer == nullptr) return cudaSuccess;
   const ApiCall call;
+  call->use_device();
   if (call->capture_forbids()) return report(cudaErrorStreamCaptureUnsupported);
   if (!((*call).*memory).owns(pointer) || !call->freed.insert(pointer).second) return report(cudaErrorInvalidValue);
   ++call->calls.releases;
@@ -126,6 +127,7 @@ cudaError_t release(Memory Runtime::*memory, void* pointer) {
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   const ApiCall call;
+  call->use_device();
   *total = call->device.limit();
   *free = *total - std::min(*total, call->device.used());
   return cudaSuccess;
@@ -133,6 +135,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   const ApiCall call;
+  call->use_device();
   *pointer = nullptr;
   if (call->capture_forbids()) return report(cudaErrorStreamCaptureUnsupported);
   ++call->calls.allocations;
@@ -151,6 +154,7 @@ cudaError_t cudaFree(void* pointer) {
 
 cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   const ApiCall call;
+  call->use_device();
   *pointer = nullptr;
   if (call->capture_forbids()) return report(cudaErrorStreamCaptureUnsupported);
   ++call->calls.allocations;

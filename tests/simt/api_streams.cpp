@@ -39,14 +39,18 @@ void make_progress(Runtime& runtime) {
 // ---- Device --------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = ApiCall()->devices;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  return report(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+  const ApiCall call;
+  if (device < 0 || device >= call->devices) return report(cudaErrorInvalidDevice);
+  current_device() = device;
+  call->use_device();  // since CUDA 12
+  return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = current_device();
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -59,8 +63,8 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device != 0) return report(cudaErrorInvalidDevice);
   const ApiCall call;
+  if (device < 0 || device >= call->devices) return report(cudaErrorInvalidDevice);
   *properties = {};
   std::strcpy(properties->name, "simt");
   properties->totalGlobalMem = call->device.limit();
@@ -129,7 +133,10 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   const ApiCall call;
   if (flags > cudaStreamNonBlocking) return report(cudaErrorInvalidValue);
-  *stream = handle_of(call->streams.create(flags == cudaStreamDefault));
+  call->use_device();
+  Stream* created = call->streams.create(flags == cudaStreamDefault);
+  created->device = current_device();
+  *stream = handle_of(created);
   return cudaSuccess;
 }
 
@@ -194,6 +201,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned /*flags*/) {
   const ApiCall call;
+  call->use_device();
   call->events.push_back(std::make_unique<Event>());
   *event = reinterpret_cast<cudaEvent_t>(call->events.back().get());
   return cudaSuccess;

@@ -18,6 +18,11 @@ constinit thread_local cuda::cudaError_t last_error = cuda::cudaSuccess;
 
 }  // namespace
 
+int& current_device() {
+  thread_local int device = 0;
+  return device;
+}
+
 Runtime& Runtime::get() {
   static Runtime runtime;
   return runtime;
@@ -101,6 +106,17 @@ void set_device_memory(std::size_t bytes) {
   call->device.set_limit(bytes);
 }
 
+void set_devices(int count) {
+  const ApiCall call;
+  call->devices = count;
+  call->contexts.clear();
+}
+
+std::set<int> used_devices() {
+  const ApiCall call;
+  return call->contexts;
+}
+
 std::map<std::string, std::int64_t> launched_kernels() {
   const ApiCall call;
   return call->launched;
@@ -119,7 +135,9 @@ cuda::cudaError_t launch(std::string_view name, cuda::dim3 grid, cuda::dim3 bloc
     call->refused_launch = "the launch of " + std::string(name) + " failed: " + cuda::cudaGetErrorString(error);
     return report(error);
   };
-  if (stream == nullptr) return refuse(cuda::cudaErrorInvalidResourceHandle);
+  call->use_device();
+  const bool foreign = stream != nullptr && stream_handle != nullptr && stream->device != current_device();
+  if (stream == nullptr || foreign) return refuse(cuda::cudaErrorInvalidResourceHandle);
   const bool empty = grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0;
   const bool too_many = grid.x > kMostBlocksX || grid.y > kMostBlocksYZ || grid.z > kMostBlocksYZ || block.x > 1024 ||
                         block.y > 1024 || block.z > 64 || std::uint64_t{block.x} * block.y * block.z > kMostThreads;

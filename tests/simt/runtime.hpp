@@ -14,7 +14,11 @@
 
 namespace simt {
 
-/// The one modelled device with its host side. Every call of the API holds `mutex`.
+/// The device of the calling thread.
+[[nodiscard]] int& current_device();
+
+/// The modelled device with its host side. Every call of the API holds `mutex`. Further devices are
+/// numbers that share its memory: streams know theirs, and it is kept which are used at all.
 class Runtime {
  public:
   static Runtime& get();
@@ -31,6 +35,8 @@ class Runtime {
   std::vector<std::unique_ptr<Event>> events;
   std::vector<std::unique_ptr<Graph>> graphs;
   std::vector<std::unique_ptr<GraphExec>> executables;
+  int devices = 1;
+  std::set<int> contexts;          // devices that are used
   std::string refused_launch;      // why, until someone asks
   std::vector<Capture*> captures;  // in progress
 
@@ -57,6 +63,8 @@ class Runtime {
   void seed(std::uint64_t value);
   [[nodiscard]] Random& random() { return streams.random(); }
 
+  /// For calls that need a device: the calling thread's is used from now on.
+  void use_device() { contexts.insert(current_device()); }
   /// Whether calls that could not be part of a graph are forbidden now. Spoils the captures if so.
   [[nodiscard]] bool capture_forbids();
 

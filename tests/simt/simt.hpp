@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -78,6 +79,12 @@ cuda::cudaError_t enqueue_host(std::string_view name, cuda::cudaStream_t stream,
 void set_schedule(std::uint64_t seed);
 /// How much device memory cudaMalloc may hand out; 8 GiB by default.
 void set_device_memory(std::size_t bytes);
+
+/// How many devices the machine has, 1 by default; forgets which of them are used. They share one memory, but a
+/// kernel can be launched only into streams of the calling thread's device.
+void set_devices(int count);
+/// Devices that are used: which a thread had chosen, or had by default, when it needed one.
+[[nodiscard]] std::set<int> used_devices();
 
 /// Kernels that ran since the program started, and how often.
 [[nodiscard]] std::map<std::string, std::int64_t> launched_kernels();

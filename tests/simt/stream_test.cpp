@@ -64,6 +64,22 @@ TEST(Streams, AMissingWaitShows) {
   EXPECT_EQ(consumer_results(false), (std::set<int>{5, 11}));
 }
 
+TEST(Streams, TakeKernelsOnlyFromThreadsOfTheirDevice) {
+  set_devices(2);
+  std::thread([] {
+    const DeviceArray<int> from(std::vector<int>{1}), to(std::vector<int>{0});
+    const Stream first;
+    EXPECT_EQ(cudaSetDevice(1), cudaSuccess);
+    EXPECT_EQ(launch<add_kernel>(1, 1, 0, first, to.data(), from.data(), 1), cudaErrorInvalidResourceHandle);
+    EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidResourceHandle);
+    const Stream second;
+    enqueue_add(second, to, from, 1);
+    EXPECT_EQ(used_devices(), (std::set<int>{0, 1}));
+    EXPECT_EQ(cudaSetDevice(2), cudaErrorInvalidDevice);
+  }).join();
+  set_devices(1);
+}
+
 TEST(Streams, WorkRunsLate) {
   const Stream stream;
   const Event event;

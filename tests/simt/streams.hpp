@@ -74,6 +74,7 @@ struct Capture {
   std::set<Stream*> members;
 };
 struct Stream {
+  int device = 0;          // current when it was created
   bool blocking = true;    // ordered with the default stream
   bool destroyed = false;  // by the host; gone when its queue is empty
   std::deque<Operation> queue;

@@ -280,24 +280,29 @@ void FarBackend::sort_ids(const Bags& sample, const Bags& common, SortedIds& sor
 void FarBackend::update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,
                                    MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
                                    const OptimizerStep& optimizer, EmbeddingArena arena) {
-  note(&sorted, sample, common, dpooled_sample, dpooled_common, arena.weights, arena.state);
+  note(&sorted, sample, common, dpooled_sample, dpooled_common, optimizer.gradient_scale, arena.weights, arena.state);
   const FarMemory::Open open(far_);
   CpuBackend::update_embeddings(sorted, trimmed(sample), trimmed(common), dpooled_sample, dpooled_common, optimizer,
                                 arena);
 }
 
-SparseGradient FarBackend::embedding_gradient(SortedIds& sorted, const Bags& sample, const Bags& common,
-                                              MatrixView<const float> dpooled_sample,
-                                              MatrixView<const float> dpooled_common, std::int64_t dim) {
-  EXPECT_EQ(calls_, nullptr) << "its size cannot be known in a replay";
+void FarBackend::embedding_gradient(SortedIds& sorted, const Bags& sample, const Bags& common,
+                                    MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                                    std::int64_t dim) {
+  note(&sorted, sample, common, dpooled_sample, dpooled_common);
   const FarMemory::Open open(far_);
-  return CpuBackend::embedding_gradient(sorted, trimmed(sample), trimmed(common), dpooled_sample, dpooled_common, dim);
+  CpuBackend::embedding_gradient(sorted, trimmed(sample), trimmed(common), dpooled_sample, dpooled_common, dim);
 }
 
-void FarBackend::update_rows(const SparseGradient& gradient, const OptimizerStep& optimizer, EmbeddingArena arena) {
-  EXPECT_EQ(calls_, nullptr) << "its size cannot be known in a replay";
+void FarBackend::update_rows(const SortedIds& sorted, const OptimizerStep& optimizer, EmbeddingArena arena) {
+  note(&sorted, optimizer.gradient_scale, arena.weights, arena.state);
   const FarMemory::Open open(far_);
-  CpuBackend::update_rows(gradient, optimizer, arena);
+  CpuBackend::update_rows(sorted, optimizer, arena);
+}
+
+SparseGradient FarBackend::row_gradients(const SortedIds& sorted) {
+  EXPECT_EQ(calls_, nullptr) << "it synchronises";
+  return CpuBackend::row_gradients(sorted);
 }
 
 void FarBackend::towers_forward(const TowerShape& shape, const TowerViews<const float>& parameters,
@@ -342,9 +347,15 @@ void FarBackend::initialise_state(const OptimizerConfig& config, MatrixView<floa
 
 void FarBackend::update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
                               const OptimizerStep& optimizer) {
-  note(parameters, gradients, state);
+  note(parameters, gradients, state, optimizer.gradient_scale);
   const FarMemory::Open open(far_);
   CpuBackend::update_dense(parameters, gradients, state, optimizer);
+}
+
+void FarBackend::clipping_scale(std::span<const float> gradients, const SortedIds* rows, float limit, float* scale) {
+  note(gradients, rows, scale);
+  const FarMemory::Open open(far_);
+  CpuBackend::clipping_scale(gradients, rows, limit, scale);
 }
 
 double FarBackend::squared_norm(MatrixView<const float> values) {

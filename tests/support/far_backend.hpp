@@ -91,10 +91,11 @@ class FarBackend final : public cpu::CpuBackend {
   void update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,
                          MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
                          const OptimizerStep& optimizer, EmbeddingArena arena) override;
-  SparseGradient embedding_gradient(SortedIds& sorted, const Bags& sample, const Bags& common,
-                                    MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
-                                    std::int64_t dim) override;
-  void update_rows(const SparseGradient& gradient, const OptimizerStep& optimizer, EmbeddingArena arena) override;
+  void embedding_gradient(SortedIds& sorted, const Bags& sample, const Bags& common,
+                          MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
+                          std::int64_t dim) override;
+  void update_rows(const SortedIds& sorted, const OptimizerStep& optimizer, EmbeddingArena arena) override;
+  [[nodiscard]] SparseGradient row_gradients(const SortedIds& sorted) override;
   void towers_forward(const TowerShape& shape, const TowerViews<const float>& parameters, const TowerInputs& inputs,
                       const Dropout& dropout, TowerWorkspace& workspace, MatrixView<float> logits) override;
   void towers_backward(const TowerShape& shape, const TowerViews<const float>& parameters, const TowerInputs& inputs,
@@ -108,6 +109,7 @@ class FarBackend final : public cpu::CpuBackend {
   void initialise_state(const OptimizerConfig& config, MatrixView<float> state, std::int64_t dim) override;
   void update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
                     const OptimizerStep& optimizer) override;
+  void clipping_scale(std::span<const float> gradients, const SortedIds* rows, float limit, float* scale) override;
   [[nodiscard]] double squared_norm(MatrixView<const float> values) override;
   [[nodiscard]] std::optional<double> auc(std::span<const float> scores, std::span<const std::uint8_t> labels) override;
   [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits, ReadOut read_out,
