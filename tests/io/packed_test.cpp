@@ -91,6 +91,25 @@ TEST(PackedDataset, VerifyingFindsEveryFlippedBitOfAnyFile) {
   }
 }
 
+TEST(PackedDataset, NamesThePartThatIsMissingAsDamageWithARemedy) {
+  const TemporaryDirectory directory;
+  const std::string packed = tiny_dataset(directory);
+  std::vector<std::string> parts;
+  for (const auto& part : std::filesystem::recursive_directory_iterator(packed)) parts.push_back(part.path().string());
+  for (const std::string& part : parts) {
+    std::filesystem::rename(part, directory / "elsewhere");
+    try {
+      PackedDataset::open(packed)->verify();
+      ADD_FAILURE() << part << " was not missed";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::data);
+      EXPECT_THAT(error.what(), HasSubstr(part + ": is missing. "));
+      EXPECT_THAT(error.what(), HasSubstr("again."));
+    }
+    std::filesystem::rename(directory / "elsewhere", part);
+  }
+}
+
 TEST(PackedDataset, AFileThatIsCutShortWhileItIsOpenIsAnError) {
   const TemporaryDirectory directory;
   const std::string packed = tiny_dataset(directory);
