@@ -318,6 +318,21 @@ TEST_F(TrainingRunTest, ResumesFromTheNewestCheckpointThatIsWholeAndSetsTheOther
   EXPECT_EQ(test::read_bytes(directory.path() + "/metrics.jsonl"), whole.metrics);
 }
 
+TEST_F(TrainingRunTest, MetricsThatCannotBeReadAreNotTakenForNone) {
+  Config often = config();
+  often.checkpoint_every = 5;
+  static_cast<void>(train(often));
+  const RunDirectory directory = RunDirectory::open(*directory_ / ("run" + std::to_string(runs_ - 1)));
+  const std::string metrics = directory.path() + "/metrics.jsonl", checkpoints = directory.path() + "/checkpoints";
+  std::filesystem::remove(metrics);
+  std::filesystem::create_directory(metrics);
+  EXPECT_THROW(directory.rewind_metrics(5, 5), Error);
+  std::filesystem::remove_all(checkpoints);
+  EXPECT_TRUE(directory.checkpoints().empty()) << "a set-up that was killed has none yet";
+  test::write_bytes(checkpoints, "not a directory");
+  EXPECT_THROW(static_cast<void>(directory.checkpoints()), Error);
+}
+
 TEST_F(TrainingRunTest, TrainMetricsCoverExactlyTheLastEpoch) {
   const Outcome outcome = train(config());
   EXPECT_EQ(outcome.result.train.impressions, 3000);
