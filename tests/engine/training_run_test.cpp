@@ -8,6 +8,7 @@
 
 #include "engine/interrupt.hpp"
 #include "kernels/error.hpp"
+#include "tests/support/bit_flips.hpp"
 #include "tests/support/far_backend.hpp"
 #include "tests/support/small_log.hpp"
 
@@ -316,6 +317,16 @@ TEST_F(TrainingRunTest, ResumesFromTheNewestCheckpointThatIsWholeAndSetsTheOther
   (void)run.run();
   EXPECT_TRUE(test::read_bytes(directory.model_path()) == whole.model);
   EXPECT_EQ(test::read_bytes(directory.path() + "/metrics.jsonl"), whole.metrics);
+}
+
+TEST_F(TrainingRunTest, FindsFlippedBitsOfACheckpoint) {
+  static_cast<void>(train(config()));
+  const RunDirectory directory = RunDirectory::open(*directory_ / ("run" + std::to_string(runs_ - 1)));
+  const std::string checkpoint = directory.checkpoint_path(directory.checkpoints().back());
+  std::uint64_t length = 0;
+  File::open(checkpoint).read_at(0, std::as_writable_bytes(std::span(&length, 1)));
+  test::expect_flips_found({{checkpoint, sizeof length + length}},
+                           [&] { return newest_good_checkpoint({checkpoint}, [](const std::string&) {}).has_value(); });
 }
 
 TEST_F(TrainingRunTest, MetricsThatCannotBeReadAreNotTakenForNone) {
