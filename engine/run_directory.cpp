@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "io/file.hpp"
 #include "kernels/error.hpp"
@@ -81,7 +82,9 @@ Schema RunDirectory::schema() const {
   return load_schema(path_ + "/schema.toml");
 }
 std::shared_ptr<const Vocabulary> RunDirectory::vocabulary() const {
-  return Vocabulary::load(path_ + "/vocab");
+  const std::string directory = path_ + "/vocab";
+  require_part(directory, "Restore it from a copy of the run, or train anew.");
+  return Vocabulary::load(directory);
 }
 
 std::string RunDirectory::cache_directory() const {
@@ -97,8 +100,12 @@ std::string RunDirectory::checkpoint_path(std::int64_t step) const {
 std::vector<std::int64_t> RunDirectory::checkpoints() const {
   std::vector<std::int64_t> steps;
   std::error_code error;
-  for (const auto& file : fs::directory_iterator(fs::path(path_) / "checkpoints", error)) {
-    const std::string name = file.path().filename().string();
+  fs::directory_iterator file(fs::path(path_) / "checkpoints", error);
+  // Not to be mistaken for a run without checkpoints, which would begin again.
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw io_error("{}/checkpoints: cannot list the directory: {}.", path_, error.message());
+  for (; file != fs::directory_iterator(); ++file) {
+    const std::string name = file->path().filename().string();
     if (!name.starts_with(kCheckpointPrefix) || !name.ends_with(kCheckpointSuffix)) continue;
     const char* begin = name.data() + kCheckpointPrefix.size();
     const char* end = name.data() + name.size() - kCheckpointSuffix.size();
@@ -141,7 +148,7 @@ void RunDirectory::sync_metrics() const {
 void RunDirectory::rewind_metrics(std::int64_t step, std::int64_t evaluated_step) const {
   const std::string file = path_ + "/metrics.jsonl";
   if (!fs::exists(file)) return;
-  std::ifstream in(file);
+  std::istringstream in(read_file(file, std::numeric_limits<std::uint64_t>::max()));
   std::string kept, line;
   while (std::getline(in, line)) {
     const nlohmann::json entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);

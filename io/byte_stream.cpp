@@ -48,7 +48,9 @@ class File {
 
   [[nodiscard]] std::uint32_t magic() const {
     std::array<unsigned char, 4> bytes{};
-    if (::pread(descriptor_, bytes.data(), bytes.size(), 0) < 0) return 0;  // read() will say why
+    // A failure must not make compressed data plain; only what cannot be sought is taken as it comes.
+    if (::pread(descriptor_, bytes.data(), bytes.size(), 0) < 0 && errno != ESPIPE)
+      throw io_error("{}: cannot read: {}", path_, std::strerror(errno));
     return bytes[0] | bytes[1] << 8U | bytes[2] << 16U | static_cast<std::uint32_t>(bytes[3]) << 24U;
   }
 

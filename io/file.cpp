@@ -105,6 +105,14 @@ std::string read_file(const std::string& path, std::uint64_t limit) {
   return content;
 }
 
+void require_part(const std::string& path, std::string_view remedy) {
+  std::error_code error;
+  const auto is_absent = [&](const std::string& name) {
+    return std::filesystem::status(name, error).type() == std::filesystem::file_type::not_found;
+  };
+  if (is_absent(path) && !is_absent(parent_directory(path))) throw data_error("{}: is missing. {}", path, remedy);
+}
+
 void sync_directory(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) throw failure("open", path);

@@ -48,6 +48,9 @@ class File {
 
 /// Reads a whole file; one larger than `limit` bytes is a data error.
 [[nodiscard]] std::string read_file(const std::string& path, std::uint64_t limit);
+/// For what belongs to a whole, such as a file of a packed dataset: Error (data) "<path>: is missing. <remedy>" when it
+/// is not there but its directory is. Anything else is left for opening it to find out.
+void require_part(const std::string& path, std::string_view remedy);
 /// Writes to a temporary name in the same directory, syncs, renames.
 void write_file(const std::string& path, std::string_view content);
 

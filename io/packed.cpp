@@ -21,6 +21,11 @@ std::size_t held(const BagColumns& bags) {
   return held(bags.offsets) + held(bags.rows) + held(bags.values);
 }
 
+File open_blocks(const std::string& path) {
+  require_part(path, "Pack the log again.");
+  return File::open(path);
+}
+
 BlockLayout layout_of(const Manifest& manifest) {
   BlockLayout layout;
   for (const Field& field : manifest.schema.fields) {
@@ -44,7 +49,7 @@ struct PackedDataset::Impl {
   explicit Impl(const std::string& directory)
       : path(directory),
         blocks_path(directory + "/blocks.bin"),
-        blocks(File::open(blocks_path)),
+        blocks(open_blocks(blocks_path)),
         manifest(load_manifest(directory, blocks.size())),
         layout(layout_of(manifest)) {
     std::string magic(std::min<std::uint64_t>(blocks.size(), kBlocksMagic.size()), '\0');
@@ -99,6 +104,7 @@ std::shared_ptr<const Vocabulary> PackedDataset::vocabulary() const {
   const std::lock_guard lock(impl_->mutex);
   if (impl_->vocabulary == nullptr) {
     const std::string directory = impl_->path + "/vocab";
+    require_part(directory, "Pack the log again.");
     auto loaded = Vocabulary::load(directory);
     if (loaded->hash() != vocabulary_hash())
       throw data_error("{}: not the vocabulary that the dataset was packed with. Pack the log again.", directory);

@@ -33,6 +33,7 @@ void write_sealed_json(const std::string& path, const nlohmann::json& content) {
 namespace detail {
 
 nlohmann::json read_sealed_json(const std::string& path) {
+  require_part(path, "Make it again.");
   const std::string text = read_file(path, kLargest);
   const std::size_t head = kBegin.size() + kHexDigits + kMiddle.size();
   if (text.size() < head + kEnd.size())

@@ -46,6 +46,7 @@ std::string content_hash(const std::vector<Vocabulary::Table>& tables) {
 
 void load_ids(const std::string& path, const std::string& checksum, Vocabulary::Table& table) {
   const std::uint64_t expected = (table.rows - std::uint64_t{1}) * sizeof(std::uint64_t);
+  require_part(path, "Make the vocabulary again.");
   const File file = File::open(path);
   if (file.size() != expected)
     throw data_error("{}: {} bytes long, but its {} ids take {}. Make the vocabulary again.", path, file.size(),

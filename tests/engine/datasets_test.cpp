@@ -149,6 +149,20 @@ TEST_F(Datasets, ACacheEntryWithACorruptBlockOrIdIsPackedAgain) {
   }
 }
 
+TEST_F(Datasets, ACacheEntryThatLacksAnyFileIsPackedAgain) {
+  const DatasetRequest wanted = request(directory_.write("log.csv", csv_log(100)));
+  EXPECT_TRUE(packs(wanted));
+  const std::string entry = last_->path();
+  std::vector<std::string> parts;
+  for (const auto& part : fs::recursive_directory_iterator(entry)) parts.push_back(part.path().string());
+  ASSERT_GE(parts.size(), 5U) << "manifest.json, blocks.bin, vocab/, vocabulary.json, ids";
+  for (const std::string& part : parts) {
+    fs::remove_all(part);
+    EXPECT_TRUE(packs(wanted)) << part;
+    EXPECT_FALSE(packs(wanted)) << part;
+  }
+}
+
 TEST_F(Datasets, WhatAKilledPackerLeftIsRemoved) {
   const std::string left = directory_ / "cache/0123456789abcdef.tmp-77";
   fs::create_directories(left + "/vocab");

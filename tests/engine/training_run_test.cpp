@@ -10,6 +10,7 @@
 
 #include "engine/interrupt.hpp"
 #include "kernels/error.hpp"
+#include "tests/support/bit_flips.hpp"
 #include "tests/support/far_backend.hpp"
 #include "tests/support/sanitized.hpp"
 #include "tests/support/small_log.hpp"
@@ -328,6 +329,31 @@ TEST_F(TrainingRunTest, ResumesFromTheNewestCheckpointThatIsWholeAndSetsTheOther
   (void)run.run();
   EXPECT_TRUE(test::read_bytes(directory.model_path()) == whole.model);
   EXPECT_EQ(test::read_bytes(directory.path() + "/metrics.jsonl"), whole.metrics);
+}
+
+TEST_F(TrainingRunTest, FindsFlippedBitsOfACheckpoint) {
+  static_cast<void>(train(config()));
+  const RunDirectory directory = RunDirectory::open(*directory_ / ("run" + std::to_string(runs_ - 1)));
+  const std::string checkpoint = directory.checkpoint_path(directory.checkpoints().back());
+  std::uint64_t length = 0;
+  File::open(checkpoint).read_at(0, std::as_writable_bytes(std::span(&length, 1)));
+  test::expect_flips_found({{checkpoint, sizeof length + length}},
+                           [&] { return newest_good_checkpoint({checkpoint}, [](const std::string&) {}).has_value(); });
+}
+
+TEST_F(TrainingRunTest, MetricsThatCannotBeReadAreNotTakenForNone) {
+  Config often = config();
+  often.checkpoint_every = 5;
+  static_cast<void>(train(often));
+  const RunDirectory directory = RunDirectory::open(*directory_ / ("run" + std::to_string(runs_ - 1)));
+  const std::string metrics = directory.path() + "/metrics.jsonl", checkpoints = directory.path() + "/checkpoints";
+  std::filesystem::remove(metrics);
+  std::filesystem::create_directory(metrics);
+  EXPECT_THROW(directory.rewind_metrics(5, 5), Error);
+  std::filesystem::remove_all(checkpoints);
+  EXPECT_TRUE(directory.checkpoints().empty()) << "a set-up that was killed has none yet";
+  test::write_bytes(checkpoints, "not a directory");
+  EXPECT_THROW(static_cast<void>(directory.checkpoints()), Error);
 }
 
 TEST_F(TrainingRunTest, TrainMetricsCoverExactlyTheLastEpoch) {

@@ -8,7 +8,9 @@
 #include "io/manifest.hpp"
 #include "io/pack.hpp"
 #include "kernels/error.hpp"
+#include "tests/support/bit_flips.hpp"
 #include "tests/support/memory_log.hpp"
+#include "tests/support/small_log.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace esmm {
@@ -88,6 +90,44 @@ TEST(PackedDataset, VerifyingFindsEveryFlippedBitOfAnyFile) {
       EXPECT_THROW(PackedDataset::open(packed)->verify(), Error) << path << ": bit " << bit;
     }
     test::write_bytes(path, good);
+  }
+}
+
+TEST(PackedDataset, VerifyingFindsFlippedBitsOfASyntheticLog) {
+  const TemporaryDirectory directory;
+  const std::string packed = test::make_small_log(directory, 3000, 7).train->path();
+  std::vector<test::FlippedFile> files;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(packed)) {
+    if (!file.is_regular_file()) continue;
+    files.push_back({file.path().string(), file.path().extension() == ".json" ? file.file_size() : 0});
+  }
+  test::expect_flips_found(files, [&] {
+    try {
+      PackedDataset::open(packed)->verify();
+      return true;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::data) << error.what();
+      return false;
+    }
+  });
+}
+
+TEST(PackedDataset, NamesThePartThatIsMissingAsDamageWithARemedy) {
+  const TemporaryDirectory directory;
+  const std::string packed = tiny_dataset(directory);
+  std::vector<std::string> parts;
+  for (const auto& part : std::filesystem::recursive_directory_iterator(packed)) parts.push_back(part.path().string());
+  for (const std::string& part : parts) {
+    std::filesystem::rename(part, directory / "elsewhere");
+    try {
+      PackedDataset::open(packed)->verify();
+      ADD_FAILURE() << part << " was not missed";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::data);
+      EXPECT_THAT(error.what(), HasSubstr(part + ": is missing. "));
+      EXPECT_THAT(error.what(), HasSubstr("again."));
+    }
+    std::filesystem::rename(directory / "elsewhere", part);
   }
 }
 

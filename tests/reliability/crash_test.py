@@ -9,160 +9,68 @@ usage: crash_test.py BINARY [--train N] [--convert N] [--limits N] [--seed S]
              temporary files, and earlier checkpoints still good
 """
 import argparse
-import hashlib
 import os
 import random
-import re
 import resource
 import shutil
-import subprocess
-import sys
-import tempfile
-import time
 
-TRAIN = ["--model", "esmm", "--dim", "8", "--batch-size", "128", "--epochs", "4", "--checkpoint-every", "5",
-         "--log-every", "2", "--threads", "2", "--seed", "3"]
+from workload import check, largest_file, leftovers, run, said, tree, workload
+
+TRAIN = "--model esmm --batch-size 128 --epochs 4 --checkpoint-every 5 --log-every 2"
 
 
-def check(holds, what):
-    if not holds:
-        sys.exit("crash_test: " + what)
+def kill_train(work, times, chance):
+    good, seconds = work.undisturbed()
+    killed = runs = resumed = 0
+    out = work.path("killed")
+    while killed < times:
+        shutil.rmtree(out, ignore_errors=True)
+        runs += 1
+        code = None
+        while code != 0:
+            command = work.train_on(out)
+            resumed += "--resume" in command
+            code, errors = run(command, chance.uniform(0, 1.1 * seconds) if killed < times else None)
+            check(code in (0, None), "exit {} after {} kills: {}".format(code, killed, errors))
+            killed += code is None
+        check(tree(out) == good, "run {} ended with other files or bytes".format(runs))
+    print("train: {} kills in {} runs with {} resumptions; all ended with the undisturbed bytes".format(
+        killed, runs, resumed))
 
 
-def run(arguments, seconds=None, limit=None):
-    """Runs it; kills it after `seconds`. Returns (exit code or None when killed, stderr)."""
-    def set_limit():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=set_limit)
-    try:
-        errors = process.communicate(timeout=seconds)[1]
-        return process.returncode, errors.decode()
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return None, process.communicate()[1].decode()
+def kill_convert(work, times, chance):
+    out, whole = work.path("converted/packed"), 0
+    for _ in range(times):
+        shutil.rmtree(os.path.dirname(out), ignore_errors=True)
+        run(work.convert(out), chance.uniform(0, work.convert_seconds))
+        if os.path.exists(out):
+            whole += 1
+        else:
+            work.succeed(work.convert(out))
+        check(tree(out) == work.good_packed, "a killed convert left other bytes")
+        check(os.listdir(os.path.dirname(out)) == ["packed"], "left behind: " + str(os.listdir(os.path.dirname(out))))
+    print("convert: {} kills, {} of them after the end; nothing but whole datasets".format(times, whole))
 
 
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def tree(directory):
-    """Every file's hash, by name; of a run only what does not tell the time."""
-    hashes = {}
-    for folder, _, files in os.walk(directory):
-        for file in files:
-            path = os.path.join(folder, file)
-            content = read(path)
-            if "checkpoints" in folder:
-                for key in (b'"train_seconds":"', b'"xxh3":"'):
-                    content = re.sub(key + b'[0-9a-f]{16}', key, content, count=1)
-            hashes[os.path.relpath(path, directory)] = hashlib.sha256(content).hexdigest()
-    for name in ("config.toml", "summary.json", "report.html", ".lock"):
-        hashes.pop(name, None)
-    # Event files hold times, and each process has one.
-    return {name: value for name, value in hashes.items() if not name.startswith("events.out.tfevents.")}
-
-
-def leftovers(directory):
-    return [os.path.join(folder, name) for folder, folders, files in os.walk(directory)
-            for name in folders + files if ".tmp-" in name]
-
-
-class Crashes:
-    def __init__(self, binary, work, seed):
-        self.binary, self.work, self.random = binary, work, random.Random(seed)
-        self.log = self.path("log")
-        code, errors = run([binary, "synth", "--out", self.log, "--rows", "3000", "--seed", "1"])
-        check(code == 0, "synth failed: " + errors)
-        self.packed = self.path("packed")
-        self.convert_seconds = self.timed(self.convert(self.packed))
-        self.good_packed = tree(self.packed)
-
-    def path(self, name):
-        return os.path.join(self.work, name)
-
-    def convert(self, out):
-        return [self.binary, "convert", "--data", self.log, "--out", out, "--threads", "2"]
-
-    def train(self, out):
-        return [self.binary, "train", "--data", self.packed, "--out", out] + TRAIN
-
-    def timed(self, arguments):
-        began = time.monotonic()
-        code, errors = run(arguments)
-        check(code == 0, "{} failed: {}".format(arguments[1], errors))
-        return time.monotonic() - began
-
-    def undisturbed(self):
-        out = self.path("undisturbed")
-        seconds = self.timed(self.train(out))
-        return tree(out), seconds
-
-    def kill_train(self, times):
-        good, seconds = self.undisturbed()
-        killed = runs = resumed = 0
-        out = self.path("killed")
-        while killed < times:
+def limit_files(work, times):
+    good, _ = work.undisturbed()
+    refused = 0
+    for i in range(times):
+        for make, largest in ((work.convert, work.packed), (work.train, work.path("undisturbed"))):
+            out = work.path("limited")
             shutil.rmtree(out, ignore_errors=True)
-            runs += 1
-            while True:
-                started = os.path.exists(os.path.join(out, "config.toml"))
-                resumed += started
-                command = [self.binary, "train", "--resume", out] if started else self.train(out)
-                patience = self.random.uniform(0, 1.1 * seconds) if killed < times else None
-                code, errors = run(command, patience)
-                if code == 0:
-                    break
-                check(code is None, "exit {} after {} kills: {}".format(code, killed, errors))
-                killed += 1
-            check(tree(out) == good, "run {} ended with other files or bytes".format(runs))
-        print("train: {} kills in {} runs with {} resumptions; all ended with the undisturbed bytes".format(
-            killed, runs, resumed))
-
-    def kill_convert(self, times):
-        out, whole = self.path("converted/packed"), 0
-        for _ in range(times):
-            shutil.rmtree(os.path.dirname(out), ignore_errors=True)
-            run(self.convert(out), self.random.uniform(0, self.convert_seconds))
-            if os.path.exists(out):
-                whole += 1
+            limit = largest_file(largest) * i // times
+            code, errors = run(make(out), before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+            check(code == 5 and "too large" in said(errors),
+                  "{} with files of {} bytes at most: exit {}: {}".format(make.__name__, limit, code, errors))
+            check(not leftovers(work.work), "left behind: " + str(leftovers(work.work)))
+            refused += 1
+            if make == work.convert:
+                check(not os.path.exists(out), "a dataset that was not finished has its name")
             else:
-                code, errors = run(self.convert(out))
-                check(code == 0, "convert after a kill: exit {}: {}".format(code, errors))
-            check(tree(out) == self.good_packed, "a killed convert left other bytes")
-            check(os.listdir(os.path.dirname(out)) == ["packed"], "left behind: " + str(os.listdir(os.path.dirname(out))))
-        print("convert: {} kills, {} of them after the end; nothing but whole datasets".format(times, whole))
-
-    def limit_files(self, times):
-        good, _ = self.undisturbed() if not os.path.exists(self.path("undisturbed")) else (
-            tree(self.path("undisturbed")), 0)
-        largest = {"convert": self.largest(self.packed), "train": self.largest(self.path("undisturbed"))}
-        refused = 0
-        for i in range(times):
-            for command in ("convert", "train"):
-                out = self.path("limited")
-                shutil.rmtree(out, ignore_errors=True)
-                arguments = self.convert(out) if command == "convert" else self.train(out)
-                limit = largest[command] * i // times
-                code, errors = run(arguments, limit=limit)
-                said = [line for line in errors.splitlines() if line.startswith("esmm_gpu: ")]
-                check(code == 5 and len(said) == 1 and "too large" in said[0],
-                      "{} with files of {} bytes at most: exit {}: {}".format(command, limit, code, errors))
-                check(not leftovers(self.work), "left behind: " + str(leftovers(self.work)))
-                refused += 1
-                if command == "convert":
-                    check(not os.path.exists(out), "a dataset that was not finished has its name")
-                elif os.path.exists(os.path.join(out, "config.toml")):
-                    code, errors = run([self.binary, "train", "--resume", out])
-                    check(code == 0 and tree(out) == good, "not resumed: exit {}: {}".format(code, errors))
-        print("limits: {} refusals with exit 5; what was there before stayed good".format(refused))
-
-    @staticmethod
-    def largest(directory):
-        return max(os.path.getsize(os.path.join(folder, file))
-                   for folder, _, files in os.walk(directory) for file in files)
+                work.succeed(work.train_on(out))
+                check(tree(out) == good, "a run that was refused ended with other files or bytes")
+    print("limits: {} refusals with exit 5; what was there before stayed good".format(refused))
 
 
 def main():
@@ -172,14 +80,14 @@ def main():
         parser.add_argument("--" + what, type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        crashes = Crashes(os.path.abspath(options.binary), work, options.seed)
+    chance = random.Random(options.seed)
+    with workload(options.binary, rows=3000, options=TRAIN) as work:
         if options.train:
-            crashes.kill_train(options.train)
+            kill_train(work, options.train, chance)
         if options.convert:
-            crashes.kill_convert(options.convert)
+            kill_convert(work, options.convert, chance)
         if options.limits:
-            crashes.limit_files(options.limits)
+            limit_files(work, options.limits)
 
 
 if __name__ == "__main__":
