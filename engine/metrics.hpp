@@ -16,6 +16,9 @@ namespace esmm {
 struct Metrics {
   std::vector<std::pair<std::string, std::optional<double>>> values;
   std::int64_t impressions = 0, clicks = 0, conversions = 0;
+  /// Standard deviation of pCVR over its mean, of the latest impressions (up to 65,536, clicked or not); not where the
+  /// mean is 0.
+  std::optional<double> pcvr_spread;
 
   [[nodiscard]] std::optional<double> value(const std::string& name) const;
 };
@@ -47,6 +50,8 @@ class MetricsCollector {
   void restore(const SafetensorsFile& file, const std::string& logits, const std::string& labels);
 
  private:
+  [[nodiscard]] std::optional<double> pcvr_spread() const;
+
   Backend* backend_;
   ReadOut read_out_;
   Buffer<float> logits_;                     // [capacity, 2]

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "engine/cli/dataset_report.hpp"
 #include "engine/cli/logging.hpp"
 #include "engine/cli/pack_progress.hpp"
 #include "engine/cli/progress.hpp"
@@ -91,6 +92,13 @@ Datasets open_datasets(const Config& config, const RunDirectory& directory, bool
   datasets.valid = open_dataset(request);
   if (!datasets.valid->labelled()) throw data_error("{}: has no labels to evaluate on.", request.path);
   return datasets;
+}
+
+/// Of what makes every metric meaningless. A sample suffices: `inspect` looks at more.
+void warn_of(const PackedDataset& dataset) {
+  constexpr std::size_t kSample = 200'000;
+  for (const std::string& warning : dataset_warnings(dataset, find_leaks(dataset, kSample)))
+    spdlog::warn("{}", warning);
 }
 
 /// Lets a GPU settle on its tower kernels for batches of this data's shape. The choice is part of the configuration, so
@@ -191,6 +199,7 @@ void train_command(const Config& given, const std::string& resume) {
 
   install_interrupt_handlers();
   const Datasets data = open_datasets(config, directory, !resume.empty());
+  if (resume.empty()) warn_of(*data.train);
   if (!config.early_stopping.empty() && data.valid == nullptr) {
     throw usage_error("--early-stopping {}: needs data to evaluate on. Name it with --valid.", config.early_stopping);
   }

@@ -213,6 +213,10 @@ TEST_F(Program, InspectWarnsOfLeaksAndOfContradictionsThatWereKept) {
   EXPECT_THAT(inspected.err, HasSubstr("feature price_paid alone tells the conversion"));
   EXPECT_THAT(inspected.err, HasSubstr("1 impressions convert without a click"));
   EXPECT_EQ(json::parse(inspected.out)["leaks"].size(), 2U);
+  const ProgramResult trained = run({"train", "--data", "packed", "--out", "run", "--min-count", "1"});
+  EXPECT_THAT(trained.err, HasSubstr("packed: feature click_copy alone tells the click"));
+  EXPECT_THAT(trained.err, HasSubstr("feature price_paid alone tells the conversion"));
+  EXPECT_THAT(trained.err, HasSubstr("1 impressions convert without a click"));
 }
 
 TEST_F(Program, SynthAndConvertMakeBothHalvesWithOneVocabulary) {
