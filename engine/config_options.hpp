@@ -80,6 +80,7 @@ enum class ValueType { string, boolean, integer, number, integers };
 void parse_value(std::string_view text, const std::string& where, std::string& out);
 void parse_value(std::string_view text, const std::string& where, bool& out);
 void parse_value(std::string_view text, const std::string& where, float& out);
+void parse_value(std::string_view text, const std::string& where, double& out);
 void parse_value(std::string_view text, const std::string& where, int& out);
 void parse_value(std::string_view text, const std::string& where, std::uint32_t& out);
 void parse_value(std::string_view text, const std::string& where, std::uint64_t& out);

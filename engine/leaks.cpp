@@ -13,7 +13,6 @@ namespace esmm {
 
 namespace {
 
-constexpr std::size_t kMostImpressions = 2'000'000;
 constexpr std::size_t kMostBytes = 512U << 20;
 constexpr std::uint32_t kMissing = std::numeric_limits<std::uint32_t>::max();  // a missing id may leak too
 
@@ -45,7 +44,7 @@ void append(const Block& block, Columns& columns) {
   }
 }
 
-Columns read_columns(const PackedDataset& dataset) {
+Columns read_columns(const PackedDataset& dataset, std::size_t most_impressions) {
   Columns columns;
   const Schema& schema = dataset.schema();
   for (std::size_t f = 0; f < schema.fields.size(); ++f) {
@@ -56,7 +55,7 @@ Columns read_columns(const PackedDataset& dataset) {
   columns.dense.resize(schema.dense.size());
   const std::size_t width = columns.ids.size() + columns.dense.size();
   if (width == 0) return columns;
-  const std::size_t most = std::min(kMostImpressions, kMostBytes / (sizeof(float) * width));
+  const std::size_t most = std::min(most_impressions, kMostBytes / (sizeof(float) * width));
   const std::size_t stride = dataset.statistics().impressions / most + 1;  // blocks spread over the whole dataset
   Block block;
   for (std::size_t i = 0; i < dataset.block_count(); i += stride) {
@@ -119,11 +118,11 @@ Ranking rank_by_value(const Columns& columns, const std::vector<float>& values, 
 
 }  // namespace
 
-std::vector<Leak> find_leaks(const PackedDataset& dataset) {
+std::vector<Leak> find_leaks(const PackedDataset& dataset, std::size_t most_impressions) {
   std::vector<Leak> leaks;
   if (!dataset.labelled()) return leaks;
   const std::unique_ptr<Backend> backend = make_cpu_backend(1);
-  const Columns columns = read_columns(dataset);
+  const Columns columns = read_columns(dataset, most_impressions);
   for (const bool of_conversion : {false, true}) {
     const auto check = [&](const std::string& feature, std::optional<double> auc) {
       if (auc && *auc > kLeakAuc) leaks.push_back({feature, of_conversion ? "conversion" : "click", *auc});

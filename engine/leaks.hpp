@@ -17,9 +17,10 @@ struct Leak {
 inline constexpr double kLeakAuc = 0.95;
 inline constexpr std::size_t kLeakLabels = 20;
 
-/// Looks for leaks in the single-valued sample fields and the dense columns of a labelled dataset, in at most a few
-/// million impressions. For a field: the rate of the target per id, taken from every other common row, ranks the
-/// impressions of the remaining ones whose id was seen. For a dense column: its value ranks them.
-[[nodiscard]] std::vector<Leak> find_leaks(const PackedDataset& dataset);
+/// Looks for leaks in the single-valued sample fields and the dense columns of a labelled dataset, in about
+/// `most_impressions` of blocks spread over it (fewer where their columns would take more than 512 MB). For a field:
+/// the rate of the target per id, taken from every other common row, ranks the impressions of the remaining ones whose
+/// id was seen. For a dense column: its value ranks them.
+[[nodiscard]] std::vector<Leak> find_leaks(const PackedDataset& dataset, std::size_t most_impressions = 2'000'000);
 
 }  // namespace esmm

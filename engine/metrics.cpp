@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "kernels/error.hpp"
 
@@ -111,6 +112,24 @@ std::vector<ScoreCurve> MetricsCollector::curves() const {
   return {ctr.curve("ctr"), cvr.curve("cvr"), ctcvr.curve("ctcvr")};
 }
 
+// The latest: of a training run's progressive metrics those of the model as it ends.
+std::optional<double> MetricsCollector::pcvr_spread() const {
+  const std::int64_t count = std::min<std::int64_t>(size_, 1 << 16);
+  if (count == 0) return std::nullopt;
+  std::vector<float> logits(static_cast<std::size_t>(count * kTowers));
+  backend_->memory().copy_to_host(logits.data(), logits_.data() + (size_ - count) * kTowers,
+                                  logits.size() * sizeof(float));
+  std::vector<double> pcvr;
+  for (std::size_t i = 0; i < logits.size(); i += kTowers)
+    pcvr.push_back(predict(read_out_, logits[i], logits[i + 1]).pcvr);
+  double sum = 0, squares = 0;
+  for (const double p : pcvr) sum += p;
+  const double mean = sum / static_cast<double>(count);
+  for (const double p : pcvr) squares += (p - mean) * (p - mean);
+  if (mean <= 0) return std::nullopt;
+  return std::sqrt(squares / static_cast<double>(count)) / mean;
+}
+
 Metrics MetricsCollector::result() const {
   const auto rows = static_cast<std::size_t>(size_);
   const std::array<TaskMetrics, 3> tasks = task_metrics(*backend_, {logits_.data(), size_, kTowers}, read_out_,
@@ -120,6 +139,7 @@ Metrics MetricsCollector::result() const {
   metrics.clicks = tasks[0].positives;
   metrics.conversions = tasks[2].positives;
   metrics.curves = curves();
+  metrics.pcvr_spread = pcvr_spread();
   std::size_t name = 0;
   for (const TaskMetrics& task : tasks) metrics.values.emplace_back(metric_names()[name++], task.auc);
   for (const TaskMetrics& task : tasks) metrics.values.emplace_back(metric_names()[name++], logloss(task));

@@ -18,6 +18,9 @@ struct Metrics {
   std::vector<std::pair<std::string, std::optional<double>>> values;
   std::int64_t impressions = 0, clicks = 0, conversions = 0;
   std::vector<ScoreCurve> curves;  // of ctr, cvr and ctcvr, each over its space
+  /// Standard deviation of pCVR over its mean, of the latest impressions (up to 65,536, clicked or not); not where the
+  /// mean is 0.
+  std::optional<double> pcvr_spread;
 
   [[nodiscard]] std::optional<double> value(const std::string& name) const;
 };
@@ -50,6 +53,7 @@ class MetricsCollector {
 
  private:
   [[nodiscard]] std::vector<ScoreCurve> curves() const;
+  [[nodiscard]] std::optional<double> pcvr_spread() const;
 
   Backend* backend_;
   ReadOut read_out_;

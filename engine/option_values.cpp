@@ -12,6 +12,19 @@ namespace esmm {
 namespace {
 
 template <class T>
+void parse_number(std::string_view text, const std::string& where, T& out) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc::result_out_of_range) {
+    throw usage_error("{}: {} is out of the range of a {}-bit float.", where, text, 8 * sizeof(T));
+  }
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
+    throw usage_error("{}: \"{}\" is not a number. Give one such as 0.001 or 1e-3.", where, text);
+  }
+  out = value;
+}
+
+template <class T>
 void parse_integer(std::string_view text, const std::string& where, T& out) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -95,15 +108,10 @@ void parse_value(std::string_view text, const std::string& where, bool& out) {
   out = text == "true";
 }
 void parse_value(std::string_view text, const std::string& where, float& out) {
-  float value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc::result_out_of_range) {
-    throw usage_error("{}: {} is out of the range of a 32-bit float.", where, text);
-  }
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
-    throw usage_error("{}: \"{}\" is not a number. Give one such as 0.001 or 1e-3.", where, text);
-  }
-  out = value;
+  parse_number(text, where, out);
+}
+void parse_value(std::string_view text, const std::string& where, double& out) {
+  parse_number(text, where, out);
 }
 void parse_value(std::string_view text, const std::string& where, int& out) {
   parse_integer(text, where, out);

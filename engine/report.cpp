@@ -77,17 +77,26 @@ std::vector<std::string> metric_warnings(const std::string& split, const Metrics
                                    name.ends_with("_auc") ? "one class is missing" : "there is no positive"));
   }
   constexpr std::int64_t kFew = 10;  // with fewer the standard error of an AUC is above 0.09
+  if (metrics.clicks > 0 && metrics.clicks < kFew) {
+    warnings.push_back(fmt::format("the ctr metrics of {} rest on {} clicks: they say little.", split, metrics.clicks));
+  }
   if (metrics.conversions > 0 && metrics.conversions < kFew) {
     warnings.push_back(fmt::format("the cvr and ctcvr metrics of {} rest on {} conversions: they say little.", split,
                                    metrics.conversions));
   }
   constexpr double kCollapsed = 0.05;  // of the conversions that there were
+  constexpr double kConstant = 0.01;   // such a spread s can save at most s²/2 = 5e-5 of log loss per conversion
   const std::optional<double> calibration = metrics.value("cvr_calibration");
   if (calibration && *calibration < kCollapsed && metrics.conversions >= kFew) {
     warnings.push_back(fmt::format(
         "pCVR of {} has collapsed: over the clicked impressions it sums to {:.3g} of the conversions. Lower --lr, or "
         "raise --ctcvr-weight.",
         split, *calibration));
+  } else if (metrics.pcvr_spread && *metrics.pcvr_spread < kConstant) {
+    warnings.push_back(fmt::format(
+        "pCVR of {} is nearly the same for all impressions: it varies by {:.2g} % of its mean. Train longer, or change "
+        "--lr.",
+        split, 100 * *metrics.pcvr_spread));
   }
   return warnings;
 }

@@ -20,8 +20,9 @@ namespace esmm {
 /// A table with one column per split: AUC, logloss and calibration of each target, each named with its space.
 [[nodiscard]] std::string metrics_table(const std::vector<std::pair<std::string, Metrics>>& splits);
 
-/// One warning per metric that is undefined, saying why; one where fewer than ten conversions are measured on, and one
-/// where pCVR has collapsed: its sum over clicks is below a twentieth of the conversions.
+/// One warning per metric that is undefined, saying why; one where fewer than ten clicks, and one where fewer than ten
+/// conversions are measured on; and one where pCVR has collapsed, to nothing (its sum over clicks is below a twentieth
+/// of the conversions) or to a constant (its standard deviation is below a hundredth of its mean).
 [[nodiscard]] std::vector<std::string> metric_warnings(const std::string& split, const Metrics& metrics);
 
 }  // namespace esmm

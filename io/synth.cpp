@@ -56,6 +56,11 @@ struct Chunk {
   }
 };
 
+void check_rate(std::string_view name, std::optional<double> rate) {
+  if (!rate || (*rate > 0 && *rate < 1)) return;
+  throw usage_error("synth: the {} rate is {}. Give a number between 0 and 1, both excluded.", name, *rate);
+}
+
 SynthOptions resolve(SynthOptions options) {
   if (options.out.empty()) throw usage_error("synth: no directory to write to. Name one with --out DIR.");
   if (options.rows == 0) throw usage_error("synth: --rows is 0. Ask for at least one impression.");
@@ -63,6 +68,8 @@ SynthOptions resolve(SynthOptions options) {
     throw usage_error("synth: the selection bias is {}, not a correlation. Give a number from -1 to 1.",
                       options.selection_bias);
   }
+  check_rate("click", options.click_rate);
+  check_rate("conversion", options.conversion_rate);
   constexpr std::uint64_t impressions_per_user = 58;
   if (options.users == 0) options.users = std::max<std::uint64_t>(1, options.rows / impressions_per_user);
   if (options.users > options.rows) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace esmm {
@@ -13,6 +14,8 @@ struct SynthOptions {
   std::uint64_t seed = 1;
   SynthProfile profile = SynthProfile::small;
   double selection_bias = 0.5;  // correlation of click and conversion propensities given the features, in [-1, 1]
+  std::optional<double> click_rate, conversion_rate;  // clicks per impression, conversions per click, in (0, 1); unset:
+                                                      // the profile's
   int threads = 0;
 };
 

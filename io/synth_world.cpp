@@ -77,6 +77,13 @@ double solve(Rate rate, double target) {
   return (low + high) / 2;
 }
 
+Profile profile_with_rates(const SynthOptions& options) {
+  Profile result = profile(options.profile);
+  result.click_rate = options.click_rate.value_or(result.click_rate);
+  result.conversions_per_click = options.conversion_rate.value_or(result.conversions_per_click);
+  return result;
+}
+
 }  // namespace
 
 double count_value(int count) {
@@ -126,7 +133,7 @@ struct World::Field {
 };
 
 World::World(const SynthOptions& options)
-    : profile_(profile(options.profile)),
+    : profile_(profile_with_rates(options)),
       seed_(options.seed),
       users_(options.users),
       selection_bias_(options.selection_bias) {

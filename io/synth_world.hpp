@@ -93,7 +93,7 @@ class World {
   [[nodiscard]] std::vector<Scores> sample_scores() const;
   void calibrate(std::vector<Scores> sample);
 
-  const Profile& profile_;
+  Profile profile_;  // with the rates that were asked for
   std::uint64_t seed_, users_;
   double selection_bias_;
   std::vector<Field> fields_;

@@ -94,6 +94,9 @@ void add_synth(Command& command) {
   command.flag("users", "N", "users (common rows) per half; else one per 58 impressions");
   command.flag("profile", joined(choices(SynthProfile{})),
                "click and conversion rates near 10 %, or the real ones [small]");
+  command.flag("selection-bias", "X", "correlation of the click and conversion logits, from -1 to 1 [0.5]");
+  command.flag("click-rate", "P", "clicks per impression; else the profile's");
+  command.flag("conversion-rate", "P", "conversions per click; else the profile's");
   command.common_flags();
   command.run = [](const Command& given) {
     const Config config = start(given.config_values());
@@ -101,9 +104,15 @@ void add_synth(Command& command) {
     options.out = given.require("--out", "Give the directory to create.");
     options.seed = config.seed;
     options.threads = config.threads;
-    if (given.given("--rows")) parse_value(given.get("--rows"), "--rows", options.rows);
-    if (given.given("--users")) parse_value(given.get("--users"), "--users", options.users);
-    if (given.given("--profile")) parse_value(given.get("--profile"), "--profile", options.profile);
+    const auto set = [&given](const std::string& flag, auto& member) {
+      if (given.given(flag)) parse_value(given.get(flag), flag, member);
+    };
+    set("--rows", options.rows);
+    set("--users", options.users);
+    set("--profile", options.profile);
+    set("--selection-bias", options.selection_bias);
+    set("--click-rate", options.click_rate);
+    set("--conversion-rate", options.conversion_rate);
     synth_command(options);
   };
 }

@@ -158,6 +158,22 @@ std::string dataset_text(const PackedDataset& dataset) {
   return text;
 }
 
+std::vector<std::string> dataset_warnings(const PackedDataset& dataset, const std::vector<Leak>& leaks) {
+  std::vector<std::string> warnings;
+  for (const Leak& leak : leaks) {
+    warnings.push_back(
+        fmt::format("{}: feature {} alone tells the {} (AUC {:.3f}): probably a leak. Leave it out, unless it is known "
+                    "before the impression.",
+                    dataset.path(), leak.feature, leak.target, leak.auc));
+  }
+  const DatasetStatistics& s = dataset.statistics();
+  if (const std::uint64_t kept = s.contradictions - s.contradictions_dropped; kept > 0) {
+    warnings.push_back(fmt::format(
+        "{}: {} impressions convert without a click. Pack again with --on-contradiction drop.", dataset.path(), kept));
+  }
+  return warnings;
+}
+
 ordered_json vocabulary_json(const Vocabulary& vocabulary) {
   ordered_json json{{"hash", vocabulary.hash()}, {"min_count", vocabulary.min_count()}};
   json["tables"] = ordered_json::array();

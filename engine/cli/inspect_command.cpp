@@ -28,22 +28,6 @@ struct Report {
 
 // ---- Packed datasets ------------------------------------------------------------------------------------------------
 
-std::vector<std::string> dataset_warnings(const PackedDataset& dataset, const std::vector<Leak>& leaks) {
-  std::vector<std::string> warnings;
-  for (const Leak& leak : leaks) {
-    warnings.push_back(
-        fmt::format("{}: feature {} alone tells the {} (AUC {:.3f}): probably a leak. Leave it out, unless it is known "
-                    "before the impression.",
-                    dataset.path(), leak.feature, leak.target, leak.auc));
-  }
-  const DatasetStatistics& s = dataset.statistics();
-  if (const std::uint64_t kept = s.contradictions - s.contradictions_dropped; kept > 0) {
-    warnings.push_back(fmt::format(
-        "{}: {} impressions convert without a click. Pack again with --on-contradiction drop.", dataset.path(), kept));
-  }
-  return warnings;
-}
-
 Report inspect_dataset(const std::string& path) {
   const auto dataset = PackedDataset::open(path);
   const std::vector<Leak> leaks = find_leaks(*dataset);

@@ -97,6 +97,13 @@ Datasets open_datasets(const Config& config, const RunDirectory& directory, bool
   return datasets;
 }
 
+/// Of what makes every metric meaningless. A sample suffices: `inspect` looks at more.
+void warn_of(const PackedDataset& dataset) {
+  constexpr std::size_t kSample = 200'000;
+  for (const std::string& warning : dataset_warnings(dataset, find_leaks(dataset, kSample)))
+    spdlog::warn("{}", warning);
+}
+
 /// Lets a GPU settle on its tower kernels for batches of this data's shape. The choice is part of the configuration, so
 /// that it is recorded with the run and kept by resuming.
 void choose_towers(Backend& backend, const ModelSpec& spec, const DatasetStatistics& statistics, Config& config) {
@@ -239,6 +246,7 @@ void train_command(const Config& given, const std::string& resume) {
     const Stopwatch watch(before.data);
     return open_datasets(config, directory, !resume.empty());
   }();
+  if (resume.empty()) warn_of(*data.train);
   if (!config.early_stopping.empty() && data.valid == nullptr) {
     throw usage_error("--early-stopping {}: needs data to evaluate on. Name it with --valid.", config.early_stopping);
   }

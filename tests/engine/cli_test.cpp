@@ -86,6 +86,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadUsage{{"train", "--data", "none.csv"}, 5, "none.csv"}, BadUsage{{"synth"}, 2, "synth: --out is needed"},
         BadUsage{{"synth", "--out", "x", "--rows", "-5"}, 2, "--rows: \"-5\" is not a whole number from 0"},
         BadUsage{{"synth", "--out", "x", "--profile", "large"}, 2, "Choose small|ali-ccp"},
+        BadUsage{{"synth", "--out", "x", "--selection-bias", "2"}, 2, "the selection bias is 2"},
+        BadUsage{
+            {"synth", "--out", "x", "--selection-bias", "strong"}, 2, "--selection-bias: \"strong\" is not a number"},
+        BadUsage{{"synth", "--out", "x", "--click-rate", "0"}, 2, "the click rate is 0. Give a number between 0 and 1"},
+        BadUsage{{"synth", "--out", "x", "--conversion-rate", "1"}, 2, "the conversion rate is 1. Give a number"},
         BadUsage{{"convert", "--out", "x"}, 2, "convert: --data is needed"},
         BadUsage{{"convert", "--data", "none.csv"}, 2, "convert: --out is needed"},
         BadUsage{{"convert", "--data", "none.csv", "--out", "x"}, 5, "none.csv"},
@@ -214,6 +219,10 @@ TEST_F(Program, InspectWarnsOfLeaksAndOfContradictionsThatWereKept) {
   EXPECT_THAT(inspected.err, HasSubstr("feature price_paid alone tells the conversion"));
   EXPECT_THAT(inspected.err, HasSubstr("1 impressions convert without a click"));
   EXPECT_EQ(json::parse(inspected.out)["leaks"].size(), 2U);
+  const ProgramResult trained = run({"train", "--data", "packed", "--out", "run", "--min-count", "1"});
+  EXPECT_THAT(trained.err, HasSubstr("packed: feature click_copy alone tells the click"));
+  EXPECT_THAT(trained.err, HasSubstr("feature price_paid alone tells the conversion"));
+  EXPECT_THAT(trained.err, HasSubstr("1 impressions convert without a click"));
 }
 
 TEST_F(Program, SynthAndConvertMakeBothHalvesWithOneVocabulary) {
@@ -235,6 +244,33 @@ TEST_F(Program, SynthAndConvertMakeBothHalvesWithOneVocabulary) {
   const json alone = json::parse(run({"inspect", "alone", "--json"}).out);
   EXPECT_EQ(alone["vocabulary"], halves[0]["vocabulary"]);
   EXPECT_EQ(alone["impressions"], halves[1]["impressions"]);
+}
+
+TEST_F(Program, SynthMakesTheWorldThatItsFlagsDescribe) {
+  const std::vector<std::string> world{"synth", "--rows", "2000", "--click-rate", "0.5", "--conversion-rate", "0.4"};
+  const auto made = [&](const std::string& out, const std::string& bias) {
+    std::vector<std::string> arguments = world;
+    arguments.insert(arguments.end(), {"--out", out, "--selection-bias", bias});
+    run(arguments);
+    double selected = 0, clicks = 0, all = 0, rows = 0;  // sums of pcvr over clicked and over all impressions
+    std::ifstream skeleton(directory_ / (out + "/sample_skeleton_train.csv"));
+    std::ifstream truth(directory_ / (out + "/truth_train.csv"));
+    std::string impression, probabilities;
+    for (std::getline(truth, probabilities); std::getline(skeleton, impression); ++rows) {
+      std::getline(truth, probabilities);
+      const double pcvr = std::stod(probabilities.substr(probabilities.find(',', probabilities.find(',') + 1) + 1));
+      const bool click = impression[impression.find(',') + 1] == '1';
+      all += pcvr;
+      clicks += click ? 1 : 0;
+      selected += click ? pcvr : 0;
+    }
+    EXPECT_EQ(rows, 2000);
+    EXPECT_NEAR(clicks / rows, 0.5, 0.05) << "4.5 standard errors of a coin thrown 2000 times";
+    EXPECT_NEAR(selected / clicks, 0.4, 0.05) << "pcvr varies by 0.24; more than 4.5 standard errors of 1000 clicks";
+    return selected / clicks - all / rows;
+  };
+  EXPECT_GT(made("positive", "0.9"), 0.05);
+  EXPECT_LT(made("negative", "-0.9"), -0.05);
 }
 
 TEST_F(Program, InspectOfACorruptBlockIsADataError) {

@@ -10,7 +10,7 @@
 namespace esmm {
 namespace {
 
-std::vector<std::string> leaks_of(const std::string& csv) {
+std::vector<std::string> leaks_of(const std::string& csv, std::size_t most_impressions = 1'000'000) {
   const test::TemporaryDirectory directory;
   const std::string file = directory.write("log.csv", csv);
   PackOptions options;
@@ -19,7 +19,7 @@ std::vector<std::string> leaks_of(const std::string& csv) {
   pack(*open_log(file, {.half = Half::whole, .schema = nullptr, .labels_required = true, .threads = 1}),
        directory / "packed", options);
   std::vector<std::string> found;
-  for (const Leak& leak : find_leaks(*PackedDataset::open(directory / "packed"))) {
+  for (const Leak& leak : find_leaks(*PackedDataset::open(directory / "packed"), most_impressions)) {
     EXPECT_GT(leak.auc, kLeakAuc);
     found.push_back(leak.feature + " tells " + leak.target);
   }
@@ -28,6 +28,11 @@ std::vector<std::string> leaks_of(const std::string& csv) {
 
 TEST(Leaks, FieldAndDenseColumnMadeFromALabelAreFound) {
   EXPECT_THAT(leaks_of(test::csv_log(1000, /*leaky=*/true)),
+              testing::UnorderedElementsAre("click_copy tells click", "price_paid tells conversion"));
+}
+
+TEST(Leaks, ASampleOfTheBlocksShowsThemToo) {
+  EXPECT_THAT(leaks_of(test::csv_log(40'000, /*leaky=*/true), 20'000),
               testing::UnorderedElementsAre("click_copy tells click", "price_paid tells conversion"));
 }
 

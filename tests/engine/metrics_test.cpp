@@ -67,20 +67,22 @@ TEST(Metrics, CvrCoversClickedImpressionsOnlyAndTheOthersAll) {
 TEST(Metrics, AreUndefinedRatherThanOneHalfWhenAClassIsMissing) {
   Rows rows;
   rows.add(0.5F, 0.0F, 1, 0);
-  rows.add(-0.5F, 0.0F, 0, 0);
+  rows.add(-0.5F, 0.5F, 0, 0);
   const Metrics m = rows.metrics();
   EXPECT_TRUE(m.value("ctr_auc").has_value());
   EXPECT_FALSE(m.value("cvr_auc").has_value());
   EXPECT_FALSE(m.value("ctcvr_auc").has_value());
   EXPECT_FALSE(m.value("cvr_calibration").has_value());
   EXPECT_TRUE(m.value("cvr_logloss").has_value());
-  EXPECT_EQ(metric_warnings("valid", m).size(), 4U);
+  EXPECT_EQ(metric_warnings("valid", m).size(), 5U) << "four undefined metrics, and a single click";
 }
 
 TEST(Metrics, AFewConversionsAndACollapsedPcvrAreWarnedOf) {
   const auto warnings = [](float b, int conversions) {
     Rows rows;
-    for (int r = 0; r < 40; ++r) rows.add(0.0F, b, r < 30 ? 1 : 0, r < conversions ? 1 : 0);
+    for (int r = 0; r < 40; ++r) {  // pCVR varies by some percent
+      rows.add(0.0F, b + (r % 2 == 0 ? 0.05F : -0.05F), r < 30 ? 1 : 0, r < conversions ? 1 : 0);
+    }
     return metric_warnings("valid", rows.metrics());
   };
   EXPECT_TRUE(warnings(0.0F, 10).empty());
@@ -89,6 +91,42 @@ TEST(Metrics, AFewConversionsAndACollapsedPcvrAreWarnedOf) {
   ASSERT_EQ(warnings(-5.0F, 10).size(), 1U);  // 30 · 0.0067 = 0.2 of 10 conversions: 0.02
   EXPECT_NE(warnings(-5.0F, 10)[0].find("collapsed"), std::string::npos);
   EXPECT_TRUE(warnings(-4.0F, 10).empty()) << "30 · 0.018 = 0.54 of 10: 0.054";
+}
+
+TEST(Metrics, AFewClicksAreWarnedOf) {
+  const auto warnings = [](int clicks) {
+    Rows rows;
+    for (int r = 0; r < 40; ++r) rows.add(0.0F, 0.1F * static_cast<float>(r), r < clicks ? 1 : 0, 0);
+    std::string all;
+    for (const std::string& warning : metric_warnings("valid", rows.metrics())) all += warning;
+    return all;
+  };
+  EXPECT_NE(warnings(9).find("the ctr metrics of valid rest on 9 clicks"), std::string::npos);
+  EXPECT_EQ(warnings(10).find("rest on"), std::string::npos);
+  EXPECT_EQ(warnings(0).find("rest on"), std::string::npos) << "they are undefined, which is said already";
+}
+
+TEST(Metrics, APcvrThatHardlyVariesIsWarnedOf) {
+  // Half of the impressions have logit b, half b + d: pCVR's relative standard deviation is (1 − σ(b))·d/2.
+  const auto rows = [](float d) {
+    Rows made;
+    for (int r = 0; r < 80; ++r) {
+      made.add(0.5F * static_cast<float>(r % 3), r % 2 == 0 ? d : 0.0F, r % 4 == 3 ? 0 : 1, r < 40 ? 1 : 0);
+    }
+    return made.metrics();
+  };
+  EXPECT_NEAR(rows(0.02F).pcvr_spread.value(), 0.005, 1e-4);
+  ASSERT_EQ(metric_warnings("valid", rows(0.02F)).size(), 1U);
+  EXPECT_NE(metric_warnings("valid", rows(0.02F))[0].find("varies by 0.5 % of its mean"), std::string::npos);
+  EXPECT_TRUE(metric_warnings("valid", rows(0.05F)).empty()) << "0.0125";
+  EXPECT_EQ(rows(0.0F).pcvr_spread.value(), 0.0);
+}
+
+TEST(Metrics, TheSpreadOfPcvrIsThatOfTheLatestImpressions) {
+  Rows rows;
+  for (int r = 0; r < 1000; ++r) rows.add(0.0F, static_cast<float>(r % 7), 1, 0);  // as in the first steps of a run
+  for (int r = 0; r < 1 << 16; ++r) rows.add(0.0F, 1.0F, 1, r % 2);
+  EXPECT_EQ(rows.metrics().pcvr_spread.value(), 0.0);
 }
 
 TEST(Metrics, OfNoImpressionsAreAllUndefined) {

@@ -306,6 +306,19 @@ TEST_F(Synth, SelectionBiasSetsHowFarClickedImpressionsDiffer) {
   EXPECT_GT(strong.mean, some.mean + 4 * strong.standard_error);
 }
 
+TEST_F(Synth, RatesThatAreAskedForReplaceTheProfiles) {
+  SynthOptions wanted = options(20'000);
+  wanted.click_rate = 0.02;
+  wanted.conversion_rate = 0.3;
+  double sum_pctr = 0, sum_pctcvr = 0;
+  for (const Impression& i : train_log(wanted).impressions) {
+    sum_pctr += i.pctr;
+    sum_pctcvr += i.pctr * i.pcvr;
+  }
+  EXPECT_NEAR(sum_pctr / 20'000, 0.02, 1e-6 * 0.02) << "fitted on the whole half; written as floats";
+  EXPECT_NEAR(sum_pctcvr / sum_pctr, 0.3, 1e-6 * 0.3);
+}
+
 TEST_F(Synth, BayesAucsAreInTheProfilesRange) {
   const BayesAucs small = bayes_aucs(train_log(options(40'000)));
   EXPECT_GT(small.ctr, 0.70);
@@ -458,6 +471,9 @@ TEST_F(Synth, RefusesWhatMakesNoWorldOrCannotBeWritten) {
   EXPECT_EQ(code([](SynthOptions& o) { o.out.clear(); }), ExitCode::usage);
   EXPECT_EQ(code([](SynthOptions& o) { o.selection_bias = 1.5; }), ExitCode::usage);
   EXPECT_EQ(code([](SynthOptions& o) { o.selection_bias = std::nan(""); }), ExitCode::usage);
+  EXPECT_EQ(code([](SynthOptions& o) { o.click_rate = 0; }), ExitCode::usage);
+  EXPECT_EQ(code([](SynthOptions& o) { o.click_rate = std::nan(""); }), ExitCode::usage);
+  EXPECT_EQ(code([](SynthOptions& o) { o.conversion_rate = 1; }), ExitCode::usage);
   std::ofstream(root_ / "file") << "in the way";
   EXPECT_EQ(code([&](SynthOptions& o) { o.out = (root_ / "file" / "log").string(); }), ExitCode::io);
 }

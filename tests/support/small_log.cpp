@@ -1,15 +1,18 @@
 #include "tests/support/small_log.hpp"
 
 #include "io/pack.hpp"
-#include "io/synth.hpp"
 
 namespace esmm::test {
 
 SmallLog make_small_log(const TemporaryDirectory& directory, std::uint64_t rows, std::uint64_t seed) {
   SynthOptions world;
-  world.out = directory / "log";
   world.rows = rows;
   world.seed = seed;
+  return make_small_log(directory, world);
+}
+
+SmallLog make_small_log(const TemporaryDirectory& directory, SynthOptions world) {
+  world.out = directory / "log";
   world.threads = 1;
   synthesise(world);
   SmallLog log;

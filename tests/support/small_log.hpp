@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "io/packed.hpp"
+#include "io/synth.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace esmm::test {
@@ -12,5 +13,7 @@ struct SmallLog {
   std::shared_ptr<const PackedDataset> train, test;
 };
 SmallLog make_small_log(const TemporaryDirectory& directory, std::uint64_t rows, std::uint64_t seed);
+/// The same of another world; its raw log stays in DIR/log.
+SmallLog make_small_log(const TemporaryDirectory& directory, SynthOptions world);
 
 }  // namespace esmm::test

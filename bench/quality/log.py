@@ -1,0 +1,60 @@
+"""A click log in the raw layout: its labels, what is known of its truth, and the metrics of predictions for it."""
+import math
+
+import numpy as np
+
+
+def auc(scores, labels):
+    """Mann-Whitney, ties count half; NaN where one class is missing."""
+    positive, negative = scores[labels], np.sort(scores[~labels])
+    if len(positive) == 0 or len(negative) == 0:
+        return math.nan
+    wins = np.searchsorted(negative, positive, "left").sum() + np.searchsorted(negative, positive, "right").sum()
+    return float(wins) / (2.0 * len(positive) * len(negative))
+
+
+def read_columns(path, columns):
+    """The numbers of a CSV file of `columns` columns with a header. [rows, columns]"""
+    with open(path) as file:
+        file.readline()
+        return np.fromstring(file.read().replace("\n", ","), sep=",").reshape(-1, columns)
+
+
+class Log:
+    """Labels, and the truth where there is one, of the test half. Conversions without a click are left out."""
+
+    def __init__(self, folder):
+        with open(folder / "sample_skeleton_test.csv") as file:
+            labels = np.array([[int(cell) for cell in line.split(",", 3)[1:3]] for line in file], dtype=bool)
+        self.valid = labels[:, 0] | ~labels[:, 1]
+        self.click, self.conversion = labels[:, 0][self.valid], labels[:, 1][self.valid]
+        truth = folder / "truth_test.csv"
+        self.truth = read_columns(truth, 4)[self.valid] if truth.exists() else None
+
+    def counts(self):
+        return {"rows": len(self.click), "clicks": int(self.click.sum()), "conversions": int(self.conversion.sum())}
+
+    def measure(self, pctr, pcvr):
+        values = {"cvr_auc": auc(pcvr[self.click], self.conversion[self.click]),
+                  "ctcvr_auc": auc(pctr * pcvr, self.conversion)}
+        if self.truth is not None:
+            would_convert = self.truth[:, 3] > 0.5
+            values["entire_cvr_auc"] = auc(pcvr, would_convert)
+            values["entire_calibration"] = float(pcvr.sum() / would_convert.sum())
+        return values
+
+    def bayes(self):
+        """What the true probabilities reach; empty for a real log."""
+        return {} if self.truth is None else self.measure(self.truth[:, 1], self.truth[:, 2])
+
+
+def split_for_validation(folder, out):
+    """The first four fifths of the train half as train half, the last as test half."""
+    out.mkdir(parents=True, exist_ok=True)
+    lines = (folder / "sample_skeleton_train.csv").read_bytes().splitlines(keepends=True)
+    cut = len(lines) * 4 // 5
+    (out / "sample_skeleton_train.csv").write_bytes(b"".join(lines[:cut]))
+    (out / "sample_skeleton_test.csv").write_bytes(b"".join(lines[cut:]))
+    common = (folder / "common_features_train.csv").read_bytes()
+    for half in ("train", "test"):
+        (out / f"common_features_{half}.csv").write_bytes(common)
