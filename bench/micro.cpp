@@ -158,10 +158,19 @@ class Micro {
     });
     add(shape, "update_rows", [this](Data d) {
       sort_ids(backend_, d->sample(), d->common(), *d->sorted);
-      const SparseGradient gradient =
-          embedding_gradient(backend_, *d->sorted, d->sample(), d->common(), d->dsample(), d->dcommon(), d->dim());
+      embedding_gradient(backend_, *d->sorted, d->sample(), d->common(), d->dsample(), d->dcommon(), d->dim());
       return std::pair{reads_rows(d->distinct_rows() * (3 * d->dim() + 2 * d->state_columns())),
-                       Operation([this, d, gradient] { update_rows(backend_, gradient, d->step(), d->arena()); })};
+                       Operation([this, d] { update_rows(backend_, *d->sorted, d->step(), d->arena()); })};
+    });
+    add(shape, "clipping_scale", [this](Data d) {
+      sort_ids(backend_, d->sample(), d->common(), *d->sorted);
+      embedding_gradient(backend_, *d->sorted, d->sample(), d->common(), d->dsample(), d->dcommon(), d->dim());
+      auto scale = std::make_shared<Buffer<float>>(backend_.memory(), 1);
+      const std::int64_t gradients =
+          static_cast<std::int64_t>(d->gradients.flat().size()) + d->distinct_rows() * d->dim();
+      return std::pair{streams(4 * gradients), Operation([this, d, scale] {
+                         clipping_scale(backend_, d->gradients.flat(), d->sorted.get(), 1.0F, scale->data());
+                       })};
     });
     add(shape, "update_dense", [this](Data d) {  // Adam: reads and writes weights and two moments, reads gradients
       return std::pair{streams(static_cast<std::int64_t>(d->parameters.flat().size()) * 4 * 7), Operation([this, d] {
