@@ -102,6 +102,7 @@ int main(int argc, char** argv) {
   std::mt19937_64 random(argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1);
   try {
     for (const Target& target : esmm::fuzz::targets()) {
+      for (const std::string& seed : target.seeds) target.read(seed);  // one that is refused would lead nowhere
       std::vector<std::string> inputs = target.seeds, paths;
       std::error_code none;
       for (const auto& file : fs::directory_iterator(fs::path(argv[1]) / target.name, none))

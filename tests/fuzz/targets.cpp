@@ -121,20 +121,29 @@ bool seal(const std::string& input, const std::string& path) {
 constexpr std::uint64_t kBlocksBytes = 108;
 
 std::string manifest_seed() {
-  return R"({"format":"esmm packed dataset","version":1,"labelled":true,"schema":{"fields":[{"name":"f","side":"sample",
+  nlohmann::json seed = nlohmann::json::parse(
+      R"({"format":"esmm packed dataset","version":1,"labelled":true,"schema":{"fields":[{"name":"f","side":"sample",
 "table":"f"}],"dense":["d"],"click":"click","conversion":"buy","sample_id":null,"common_key":null,"ignore":[]},
 "vocabulary":{"hash":"00","tables":[{"name":"f","rows":3}]},"blocks":[[8,100,"00",7,7,9,0]],"statistics":{"impressions":7,
 "clicks":1,"conversions":0,"common_rows":7,"unused_common_rows":0,"contradictions":0,"contradictions_dropped":0,"text_bytes":1,
 "packed_bytes":1,"bad_rows":{},"fields":[{"ids":9,"impression_ids":9,"missing_rows":0,"out_of_vocabulary":0,"most_ids":2,
-"value_min":1,"value_max":1}],"dense":[{"mean":0,"std":1,"min":0,"max":1,"missing":0}]}})";
+"value_min":1,"value_max":1}],"dense":[{"mean":0,"std":1,"min":0,"max":1,"missing":0}]}})");
+  for (std::size_t kind = 0; kind < static_cast<std::size_t>(BadRowKind::count_); ++kind)
+    seed["statistics"]["bad_rows"][std::string(name(static_cast<BadRowKind>(kind)))] = 0;
+  return seed.dump();
 }
 
 void read_manifest(const std::string& input) {
   if (seal(input, directory() / "manifest.json")) static_cast<void>(load_manifest(directory().path(), kBlocksBytes));
 }
 
+/// Its ids stay in the directory.
+std::string vocabulary_seed() {
+  Vocabulary({{"f", Encoding::vocab, 3, 4, {11, 12}}, {"g", Encoding::hash, 64, 0, {}}}, 1).save(directory().path());
+  return nlohmann::json::parse(test::read_bytes(directory() / "vocabulary.json")).at("content").dump();
+}
+
 void read_vocabulary(const std::string& input) {
-  static const std::string ids = directory().write("f.ids", std::string(16, '\1'));
   if (seal(input, directory() / "vocabulary.json")) static_cast<void>(Vocabulary::load(directory().path()));
 }
 
@@ -184,13 +193,11 @@ std::vector<Target> targets() {
       {"config", read_config, {"model = \"esmm\"\nlr = 0.001\nhidden = [64, 32]\nepochs = 3\ndevice = \"cpu\"\n"}},
       {"schema",
        read_schema,
-       {"click = \"click\"\nconversion = \"buy\"\nfields = [\"a\", {name = \"b\", table = \"a\"}]\ndense = [\"d\"]\n"}},
+       {"click = \"click\"\nconversion = \"buy\"\nsample = [\"a\"]\ncommon_key = \"user\"\ncommon = [\"b\"]\n"
+        "dense = [\"d\"]\nignore = [\"e\"]\n[tables]\nb = \"a\"\n"}},
       {"block", read_block, {block_seed()}},
       {"manifest", read_manifest, {manifest_seed()}},
-      {"vocabulary",
-       read_vocabulary,
-       {R"({"format":"esmm vocabulary","version":1,"min_count":1,"hash":"00","tables":[{"name":"f","encoding":"vocab",)"
-        R"("rows":3,"distinct_seen":4,"xxh3":"00"},{"name":"g","encoding":"hash","rows":64,"distinct_seen":0}]})"}},
+      {"vocabulary", read_vocabulary, {vocabulary_seed()}},
       {"safetensors", read_safetensors, {safetensors_seed()}},
   };
 }
