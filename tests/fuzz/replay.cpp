@@ -2,7 +2,8 @@
 // numbers give the same inputs.
 //
 // usage: fuzz_replay CORPUS [MUTATIONS [SEED]]
-// CORPUS/<target>/* are inputs that once failed.
+//        fuzz_replay --write-seeds DIR      DIR/<target>/seed-<n>, for a fuzzer to begin with
+// CORPUS/<target>/* are inputs that once failed, or that reach what mutations of the seeds do not.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -84,10 +85,19 @@ void read(const Target& target, std::string input) {
   esmm::fuzz::run(target, current_input);
 }
 
+void write_seeds(const fs::path& directory) {
+  for (const Target& target : esmm::fuzz::targets()) {
+    fs::create_directories(directory / target.name);
+    for (std::size_t i = 0; i < target.seeds.size(); ++i)
+      esmm::test::write_bytes(directory / target.name / fmt::format("seed-{}", i), target.seeds[i]);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 2) return std::fputs("usage: fuzz_replay CORPUS [MUTATIONS [SEED]]\n", stderr), 2;
+  if (argc == 3 && std::string_view(argv[1]) == "--write-seeds") return write_seeds(argv[2]), 0;
   const std::size_t mutations = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
   std::mt19937_64 random(argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1);
   try {
