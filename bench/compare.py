@@ -68,6 +68,7 @@ class Comparison:
         self.options, self.work = options, work
         self.step, self.program = options.build / "bench" / "esmm_bench_step", options.build / "esmm_gpu"
         self.gated, self.batches, self.pairs, self.repeated = (6, 3, 2, 0) if options.quick else (40, 10, 5, 2)
+        self.pairs = options.pairs or self.pairs
         self.best_peak, self.started = 0.0, time.monotonic()
 
     def engine(self, data, optimizer, precision, batches, *flags):
@@ -143,6 +144,7 @@ def main():
     parser.add_argument("--python", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--pairs", type=int)
     options = parser.parse_args()
     work = options.build / "compare-data"
     shutil.rmtree(work, ignore_errors=True)

@@ -174,6 +174,9 @@ Json measure(const Arguments& arguments) {
       make_model_spec(config, dataset->schema(), *dataset->vocabulary(), normalisation(dataset->statistics().dense));
   const HeldBatches batches(*backend, dataset, spec.inputs, config, arguments.batches);
   if (batches.views().empty()) throw data_error("{}: has no impressions.", config.data);
+  const BatchView& first = batches.views().front();
+  const TowerChoice towers = backend->choose_towers(spec.towers, first.rows(), first.common_rows(), config.dropout > 0);
+  if (!towers.warning.empty()) std::fprintf(stderr, "esmm_bench_step: %s\n", towers.warning.c_str());
   Parameters parameters(backend->memory(), spec);
   ThreadPool pool(config.threads);
   parameters.initialise(config, pool);
@@ -203,6 +206,7 @@ Json measure(const Arguments& arguments) {
       {"precision", name_of(config.precision)},
       {"optimizer", name_of(config.optimizer)},
       {"threads", config.threads},
+      {"towers", towers.description},
       {"batches", count},
       {"impressions", batches.impressions()},
       {"common_rows", batches.common_rows()},
