@@ -65,7 +65,7 @@ class Compare(unittest.TestCase):
     def test_only_the_refusal_of_a_processor_without_bf16_leaves_it_out(self):
         self.assertIn(compare.NO_BF16, (ROOT / "engine/device.cpp").read_text())
         with tempfile.TemporaryDirectory() as work:
-            made = compare.Comparison(SimpleNamespace(build=Path(work), quick=True), Path(work))
+            made = compare.Comparison(SimpleNamespace(build=Path(work), quick=True, pairs=None), Path(work))
             for code, words, is_refusal in ((2, compare.NO_BF16, True), (1, compare.NO_BF16, False), (2, "else", False)):
                 def engine(data, optimizer, precision, *rest):
                     if precision == "bf16":
