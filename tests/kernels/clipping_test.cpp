@@ -52,8 +52,8 @@ class Clipping : public testing::TestWithParam<BackendCase> {
 
 TEST_P(Clipping, ScalesTheNormOfAllGradientsDownToTheLimit) {
   // Chunks of 16,384 elements and less than one; more rows, then fewer, whose memory still holds the others' gradients.
-  for (const std::int64_t towers : {1, 5, 16384, 16385, 40001}) {
-    for (const std::int64_t bags : {0, 4000, 3, 0, 300}) {
+  for (const std::int64_t towers : {1, 5, 31, 33, 257, 16384, 16385, 40001}) {
+    for (const std::int64_t bags : {0, 4000, 1, 3, 0, 300}) {
       SCOPED_TRACE(testing::Message() << towers << " parameters of towers, " << bags << " bags");
       const std::vector<float> gradients = random_floats(towers, random);
       const std::vector<float> rows = bags == 0 ? std::vector<float>{} : row_gradients_of(bags, 12, 20);
