@@ -123,6 +123,7 @@ std::optional<std::string> newest_good_checkpoint(const std::vector<std::string>
       file.verify();
       return *path;
     } catch (const Error& error) {
+      if (error.code() != ExitCode::data) throw;  // a disk that cannot be read now says nothing about the file
       skipped(error.what());
     }
   }

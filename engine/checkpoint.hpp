@@ -36,7 +36,7 @@ void save_checkpoint(const std::string& path, const TrainingState& state, const 
                                             MetricsCollector& progressive);
 
 /// The last of `paths` (oldest first) that is whole, every byte of it verified; calls skipped(reason) for each later
-/// one that is damaged or cannot be read. Null when none is whole.
+/// one that is damaged. Null when none is whole. Throws Error (io) when one cannot be read: that is no damage.
 [[nodiscard]] std::optional<std::string> newest_good_checkpoint(const std::vector<std::string>& paths,
                                                                 const std::function<void(const std::string&)>& skipped);
 

@@ -331,6 +331,20 @@ TEST_F(TrainingRunTest, ResumesFromTheNewestCheckpointThatIsWholeAndSetsTheOther
   EXPECT_EQ(test::read_bytes(directory.path() + "/metrics.jsonl"), whole.metrics);
 }
 
+TEST_F(TrainingRunTest, ACheckpointThatCannotBeReadIsNotTakenForDamaged) {
+  static_cast<void>(train(config()));
+  const RunDirectory directory = RunDirectory::open(*directory_ / ("run" + std::to_string(runs_ - 1)));
+  std::vector<std::string> paths = directory.checkpoint_paths();
+  paths.push_back(*directory_ / "a_directory");  // opens, but its bytes cannot be read
+  std::filesystem::create_directory(paths.back());
+  try {
+    (void)newest_good_checkpoint(paths, [](const std::string& reason) { ADD_FAILURE() << reason; });
+    ADD_FAILURE() << "an older one was taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::io) << error.what();
+  }
+}
+
 TEST_F(TrainingRunTest, FindsFlippedBitsOfACheckpoint) {
   static_cast<void>(train(config()));
   const RunDirectory directory = RunDirectory::open(*directory_ / ("run" + std::to_string(runs_ - 1)));
