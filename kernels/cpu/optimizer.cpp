@@ -9,7 +9,7 @@ namespace esmm::cpu {
 
 namespace {
 
-constexpr std::int64_t kRowsAhead = 8;         // rows between asking for weights and state and updating them
+constexpr std::int64_t kRowsAhead = 20;        // rows between asking for weights and state and updating them
 constexpr std::int64_t kDenseChunk = 4096;     // parameters
 constexpr std::int64_t kNormTileWidth = 4096;  // columns
 constexpr std::int64_t kNormTileSize = 16384;  // elements
@@ -18,6 +18,7 @@ constexpr std::int64_t kNormTileSize = 16384;  // elements
 template <OptimizerKind kind, class Count>
 ESMM_INLINE void step_elements(StepConstants<float> c, Count count, const float* __restrict gradient,
                                float* __restrict weights, float* __restrict slot0, float* __restrict slot1) {
+#pragma omp simd  // otherwise short rows are unrolled before they can be vectorised
   for (std::int64_t i = 0; i < count; ++i) {
     const float g = effective_gradient(c, gradient[i], weights[i]);
     if constexpr (kind == OptimizerKind::sgd) sgd_update(c, g, weights[i]);
@@ -32,6 +33,7 @@ ESMM_INLINE void step_rowwise(StepConstants<float> c, Dim dim, const float* __re
                               float* __restrict weights, float* accumulator) {
   const float sum = squared_gradient_sum(c, gradient, weights, dim);
   const float rate = rowwise_adagrad_rate(c, sum, dim, *accumulator);
+#pragma omp simd
   for (std::int64_t d = 0; d < dim; ++d) weights[d] -= rate * effective_gradient(c, gradient[d], weights[d]);
 }
 
