@@ -120,7 +120,7 @@ def report(result, facts, figure):
                        f"{phase['written_mb']['median']:.1f}", f"{phase['cpu_seconds']['median']:.2f}",
                        f"{phase['cores']['median']:.2f}", f"{phase['peak_mb']['max']:.0f}"]
                       for name, phase in result["phases"].items())),
-              "`train` trains on one half for one epoch and evaluates on the other. By its own account its seconds were:", "",
+              "`train` trains on one half for one epoch and evaluates on the other; the rate counts both. Its own account, in seconds:", "",
               *table(list(result["stages"]), [[words(stage, "{:.2f}") for stage in result["stages"].values()]]),
               "Thousand impressions per second of training alone:", "",
               *table(list(result["rates"]), [[words(rate, "{:.0f}", scale=1e-3) for rate in result["rates"].values()]])]

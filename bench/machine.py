@@ -22,7 +22,10 @@ def run(command):
     command = [str(part) for part in command]
     before, started = read(), time.monotonic()
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=output, stderr=errors)
+        try:
+            process = subprocess.Popen(command, stdout=output, stderr=errors)
+        except OSError as error:
+            raise Failed(command[0], 127, f"{error.strerror}. Build it, or name the directory with --build.") from error
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds, after = time.monotonic() - started, read()

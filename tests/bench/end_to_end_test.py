@@ -153,6 +153,17 @@ class Sweep(unittest.TestCase):
                 self.assertAlmostEqual(run["ids_per_impression"], 616 + 13, delta=1)
 
 
+class Both(unittest.TestCase):
+    def test_a_program_that_is_not_built_is_one_line(self):
+        with tempfile.TemporaryDirectory() as empty:
+            for tool in ("end_to_end.py", "sweep.py"):
+                done = subprocess.run([sys.executable, "-B", ROOT / "bench" / tool, "--quick", "--build", empty],
+                                      capture_output=True, text=True)
+                self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1))
+                self.assertIn("Build it", done.stderr)
+                self.assertEqual(list(Path(empty).iterdir()), [])
+
+
 def run_tool(tool, results, *flags):
     done = subprocess.run([sys.executable, "-B", ROOT / "bench" / tool, "--quick", "--build", BUILD, "--results", results, *flags],
                           capture_output=True, text=True)
