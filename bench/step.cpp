@@ -195,7 +195,8 @@ Json measure(const Arguments& arguments) {
                                        : packed_source(config, arguments.batches);
   const ModelSpec& spec = source.spec;
   const std::int64_t bytes = training_bytes(spec, config, config.batch_size, backend->memory());
-  backend->memory_is_host() ? check_memory(bytes, "the step") : check_device_memory(config.device, bytes, "the step");
+  if (backend->memory_is_host()) check_memory(bytes, "the step");
+  check_device_memory(config.device, bytes, "the step");
   const HeldBatches batches(*backend, std::move(source.batches));
   const BatchView& first = batches.views().front();
   const TowerChoice towers = backend->choose_towers(spec.towers, first.rows(), first.common_rows(), config.dropout > 0);
