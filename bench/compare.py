@@ -9,31 +9,17 @@ case. Medians of the kept pairs with their spread.
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import machine
-from compare_report import SLOW, TAKEN, VARIANTS, facts_of, report, summarise
-from plot import plot
+from compare_report import COMPILED, VARIANTS, facts_of, plot, report, summarise
+from machine import Failed
+from results import ROOT, SLOW, TAKEN, write
 
-ROOT = Path(__file__).resolve().parent.parent
 ENOUGH = 22 * 60  # seconds, after which no pair is repeated
 NO_BF16 = "this CPU has no AVX512-BF16"  # the one refusal that leaves bf16 out; exit code 2
-
-
-class Failed(Exception):
-    def __init__(self, program, code, words):
-        super().__init__(f"{program}: {words or code}")
-        self.code, self.words = code, words
-
-
-def run(command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-    if done.returncode:
-        raise Failed(Path(str(command[0])).name, done.returncode, done.stderr.strip())
-    return done.stdout
 
 
 def first_id_only(source, target):
@@ -53,11 +39,11 @@ def first_id_only(source, target):
 
 def make_data(program, work, rows):
     """Packed train halves by case."""
-    run([program, "synth", "--profile", "ali-ccp", "--rows", rows, "--seed", 1, "--out", work / "many"])
+    machine.run([program, "synth", "--profile", "ali-ccp", "--rows", rows, "--seed", 1, "--out", work / "many"])
     first_id_only(work / "many", work / "one")
     packed = {}
     for case, log in (("all ids", "many"), ("one id per field", "one")):
-        run([program, "convert", "--data", work / log, "--out", work / f"{log}-packed"])
+        machine.run([program, "convert", "--data", work / log, "--out", work / f"{log}-packed"])
         shutil.rmtree(work / log)
         packed[case] = work / f"{log}-packed" / "train"
     return packed
@@ -69,22 +55,29 @@ class Comparison:
         self.step, self.program = options.build / "bench" / "esmm_bench_step", options.build / "esmm_gpu"
         self.gated, self.batches, self.pairs, self.repeated = (6, 3, 2, 0) if options.quick else (40, 10, 5, 2)
         self.pairs = options.pairs or self.pairs
+        self.variants = VARIANTS + (COMPILED if options.compile else ())
         self.best_peak, self.started = 0.0, time.monotonic()
 
+    @staticmethod
+    def measured(command):
+        return json.loads(machine.run(command).output)
+
     def engine(self, data, optimizer, precision, batches, *flags):
-        return json.loads(run([self.step, "--data", data, "--preset", "paper", "--optimizer", optimizer, "--device", "cpu",
-                               "--precision", precision, "--batches", batches, "--passes", 2, *flags]))
+        return self.measured([self.step, "--data", data, "--preset", "paper", "--optimizer", optimizer, "--device", "cpu",
+                              "--precision", precision, "--batches", batches, "--passes", 2, *flags])
 
     def peer(self, export, variant, gate):
-        return json.loads(run([self.options.python, ROOT / "bench/peers/esmm_torch.py", "--export", export, "--engine",
-                               export / "engine.json", "--variant", variant, "--gate", gate, "--batches", self.batches,
-                               "--passes", 1]))
+        variant, *compiled = variant.split()
+        flags = ["--compile"] if compiled else []
+        return self.measured([self.options.python, ROOT / "bench/peers/esmm_torch.py", "--export", export, "--engine",
+                              export / "engine.json", "--variant", variant, "--gate", gate, "--batches", self.batches,
+                              "--passes", 1, *flags])
 
     def seconds(self):
         return time.monotonic() - self.started
 
     def probe(self):
-        peak = json.loads(run([self.step, "--peak"]))["fma_gflops"]
+        peak = self.measured([self.step, "--peak"])["fma_gflops"]
         self.best_peak = max(self.best_peak, peak)
         return peak
 
@@ -122,8 +115,10 @@ class Comparison:
         losses = self.losses(data, optimizer, export)
         runs = {precision: lambda _, precision=precision: self.engine(data, optimizer, precision, self.batches)
                 for precision in losses}
-        runs |= {variant: lambda number, variant=variant: self.peer(export, variant, self.gated if number == 0 else 2)
-                 for variant in VARIANTS}
+        warm = {variant: self.batches if variant in COMPILED else 2 for variant in self.variants}  # every shape, compiled
+        runs |= {variant: lambda number, variant=variant: self.peer(export, variant,
+                                                                   self.gated if number == 0 else warm[variant])
+                 for variant in self.variants}
         pairs, kept = [], 0
         while len(pairs) < self.pairs or (kept < self.pairs and len(pairs) < self.pairs + self.repeated and
                                           self.seconds() < ENOUGH):
@@ -145,6 +140,7 @@ def main():
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--pairs", type=int)
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     work = options.build / "compare-data"
     shutil.rmtree(work, ignore_errors=True)
@@ -163,13 +159,12 @@ def main():
         shutil.rmtree(work)
     for case in cases:
         summarise(case, comparison.best_peak)
-    facts = facts_of(cases, ROOT, {"seconds": comparison.seconds(),
-                                   "taken": machine.taken_by_others(before, machine.read())})
+    facts = facts_of(cases, {"seconds": comparison.seconds(),
+                             "taken": machine.taken_by_others(before, machine.read())})
     name = f"{facts['date']}-cpu-compare" + ("-quick" if options.quick else "")
-    (options.results / f"{name}.json").write_text(json.dumps({"facts": facts, "cases": cases}, indent=1) + "\n")
-    (options.results / f"{name}.md").write_text(report(cases, facts, f"{name}.svg"))
-    (options.results / f"{name}.svg").write_text(plot(cases))
-    print(f"compare: results in {options.results / name}.md")
+    path = write(options.results, name, {"facts": facts, "cases": cases},
+                 lambda figure: report(cases, facts, figure), plot(cases))
+    print(f"compare: results in {path}")
     return 0
 
 

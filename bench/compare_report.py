@@ -1,18 +1,12 @@
 """From the pairs of bench/compare.py to its report (standard library only)."""
-import datetime
-import os
-import subprocess
 from statistics import median
 
-import machine
+from plot import chart, figure
+from results import SLOW, TAKEN, facts, spread, table, words
 
 VARIANTS = ("joined", "dedup", "factorised")
-SLOW = 0.85   # of the best FMA peak seen: pairs below are dropped
-TAKEN = 0.05  # of all processor time by others, during any run of a pair: pairs above are dropped
-
-
-def spread(values):
-    return {"median": median(values), "min": min(values), "max": max(values)}
+COMPILED = tuple(f"{variant} compiled" for variant in VARIANTS)  # by torch.compile
+ENGINE = ("fp32", "bf16")
 
 
 def over_peak(detail, peak):
@@ -30,12 +24,13 @@ def summarise(case, best_peak):
     case["kept"], case["not_at_rest"] = len(kept), not kept
     kept = kept or case["pairs"]
     keys = list(kept[0]["rates"])
+    peers = [key for key in keys if key not in ENGINE]
     columns = ("held", "loaded")
     case["rates"] = {key: {column: spread([pair["rates"][key][column] for pair in kept]) for column in columns}
                      for key in keys}
     case["ratios"] = {key: {variant: {column: spread([pair["rates"][key][column] / pair["rates"][variant][column]
-                                                      for pair in kept]) for column in columns} for variant in VARIANTS}
-                      for key in keys if key not in VARIANTS}
+                                                      for pair in kept]) for column in columns} for variant in peers}
+                      for key in keys if key in ENGINE}
     peak = {"fp32": lambda pair: sum(pair["fma_gflops"]) / 2,
             "bf16": lambda pair: pair["details"]["bf16"]["probes_after"]["bf16_gflops"]}
     case["peak_share"] = {key: spread([over_peak(pair["details"][key], peak[key](pair)) for pair in kept])
@@ -46,20 +41,17 @@ def summarise(case, best_peak):
     case["step"] = {key: median([sum(pair["details"][key]["seconds"]) / len(pair["details"][key]["seconds"]) /
                                  pair["details"][key]["batches"] for pair in kept]) for key in case["ratios"]}
     case["peak_mb"] = {key: max(pair["details"][key]["peak_mb"] for pair in kept) for key in keys}
-    case["gate"] = max(pair["details"][variant]["gate_worst_over_bound"] for pair in case["pairs"] for variant in VARIANTS)
+    case["gate"] = max(pair["details"][variant]["gate_worst_over_bound"] for pair in case["pairs"] for variant in peers)
     case["taken_by_others"] = max(max(pair["taken_by_others"].values()) for pair in kept)
 
 
-def facts_of(cases, root, run):
-    git = lambda *words: subprocess.run(["git", "-C", root, *words], capture_output=True, text=True).stdout.strip()
-    changed = " (and uncommitted changes)" if git("status", "--porcelain", "--untracked-files=no") else ""
+def facts_of(cases, run):
     first = cases[0]["pairs"][0]["details"]
     peer, probes = first["joined"], [pair["details"]["fp32"]["probes_after"] for case in cases for pair in case["pairs"]]
     best = lambda name: max(probe[name] for probe in probes)
     ids = {case["case"]: case["pairs"][0]["details"]["fp32"]["ids_per_impression"] for case in cases}
     parameters = {case["case"]: case["pairs"][0]["details"]["fp32"]["parameters"] for case in cases}
-    return {"date": datetime.date.today().isoformat(), "CPU": machine.cpu_name(), "threads": os.cpu_count(),
-            "commit": (git("rev-parse", "--short=12", "HEAD") or "unknown") + changed,
+    return {**facts(),
             "PyTorch": f"{peer['torch']}, {peer['blas']}, {peer['threads']} threads",
             "model": "--preset paper (D 18, 200-80-1, ReLU), batch 5000",
             "ids per impression": ", ".join(f"{case}: {count:.0f}" for case, count in ids.items()),
@@ -69,35 +61,33 @@ def facts_of(cases, root, run):
             "time taken": f"{run['seconds'] / 60:.0f} min, others had {100 * run['taken']:.1f} % of the processors"}
 
 
-def table(head, rows):
-    return ["| " + " | ".join(head) + " |", "| --- " * len(head) + "|",
-            *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows), ""]
-
-
 def targets(cases):
     """What the project set itself, for the case with all ids, without loading."""
     met = lambda value, least: "yes" if value >= least else "**no**"
     for case in cases:
         if case["case"] != "all ids" or case["optimizer"] == "sgd":
             continue
-        for variant, what, least in (("joined", "without user dedup", 10), ("dedup", "with user dedup", 3.5),
-                                     ("factorised", "with user dedup and a factorised first layer", None)):
+        goals = [("joined", "without user dedup", 10), ("dedup", "with user dedup", 3.5),
+                 ("factorised", "with user dedup and a factorised first layer", None)]
+        goals += [(f"{variant} compiled", f"{what}, compiled", least) for variant, what, least in goals]
+        for variant, what, least in goals:
+            if variant not in case["ratios"]["fp32"]:
+                continue
             ratio = case["ratios"]["fp32"][variant]["held"]
-            words = f"{ratio['median']:.1f}× ({ratio['min']:.1f}–{ratio['max']:.1f})"
-            yield (case["optimizer"], f"engine over PyTorch {what}", words, f"≥ {least}×" if least else "none",
+            yield (case["optimizer"], f"engine over PyTorch {what}", words(ratio, unit="×"), f"≥ {least}×" if least else "none",
                    met(ratio["median"], least) if least else "")
         for precision, share in case["peak_share"].items():
-            words = f"{100 * share['median']:.0f} % ({100 * share['min']:.0f}–{100 * share['max']:.0f})"
-            yield (case["optimizer"], f"share of the {precision} peak, factorised arithmetic", words, "≥ 50 %",
+            yield (case["optimizer"], f"share of the {precision} peak, factorised arithmetic",
+                   words(share, "{:.0f}", " %", 100), "≥ 50 %",
                    met(share["median"], 0.5))
 
 
 def report(cases, facts, figure):
     keys = list(cases[0]["rates"])
     engine = list(cases[0]["ratios"])
+    peers = [key for key in keys if key not in engine]
     name = lambda key: ("engine " if key in engine else "PyTorch ") + key
-    k = lambda s: f"{s['median'] / 1e3:.1f} ({s['min'] / 1e3:.1f}–{s['max'] / 1e3:.1f})"
-    x = lambda s: f"{s['median']:.1f} ({s['min']:.1f}–{s['max']:.1f})"
+    k = lambda values: words(values, scale=1e-3)
     of = lambda case: (case["case"], case["optimizer"])
     lines = [f"# Engine and PyTorch, {facts['date']}", "", "Made by `bench/compare.sh`; docs/benchmarking.md explains it.",
              "", "| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in facts.items()), ""]
@@ -112,8 +102,8 @@ def report(cases, facts, figure):
                   *table(["case", "optimizer", *map(name, keys)],
                          ([*of(case), *(k(case["rates"][key][column]) for key in keys)] for case in cases)),
                   f"The engine over PyTorch {title}, ratio within each pair:", "",
-                  *table(["case", "optimizer", *(f"{key} over {v}" for key in engine for v in VARIANTS)],
-                         ([*of(case), *(x(case["ratios"][key][v][column]) for key in engine for v in VARIANTS)]
+                  *table(["case", "optimizer", *(f"{key} over {v}" for key in engine for v in peers)],
+                         ([*of(case), *(words(case["ratios"][key][v][column]) for key in engine for v in peers)]
                           for case in cases))]
     lines += ["Share of the measured peak of its precision that a step's factorised tower arithmetic reaches, and the sum of",
               "the stages over the whole step:", "",
@@ -145,3 +135,16 @@ def report(cases, facts, figure):
                       f"{100 * (sum(bf16[s]) / sum(fp32[s]) - 1):+.2f} %"] for s in steps]
         lines += table(["case", "optimizer", "step", "fp32", "bf16", "difference"], rows)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def plot(cases):
+    """Throughput of every case, and where the engine's step spends its time."""
+    of = lambda case: f"{case['case']}, {case['optimizer']}"
+    name = lambda case, key: ("engine " if key in case["ratios"] else "PyTorch ") + key
+    return figure(
+        chart("Thousand impressions per second, without loading (median)",
+              {of(case): {name(case, key): rate["held"]["median"] / 1e3 for key, rate in case["rates"].items()}
+               for case in cases}),
+        chart("Milliseconds of one engine step by stage, fp32 (median)",
+              {of(case): {"": {stage: 1e3 * seconds for stage, seconds in case["stages"]["fp32"].items()}}
+               for case in cases}, stacked=True))

@@ -1,27 +1,10 @@
 #include "bench/held_batches.hpp"
 
+#include <utility>
+
 namespace esmm::bench {
 
-LoaderOptions loader_options(const Config& config) {
-  LoaderOptions options;
-  options.batch_size = config.batch_size;
-  options.order = config.shuffle == Shuffle::common_row   ? Order::by_common_row
-                  : config.shuffle == Shuffle::impression ? Order::by_impression
-                                                          : Order::sequential;
-  options.seed = config.seed;
-  options.window_bytes = static_cast<std::uint64_t>(config.window_mb) << 20U;
-  return options;
-}
-
-HeldBatches::HeldBatches(Backend& backend, const std::shared_ptr<const PackedDataset>& dataset,
-                         const ModelInputs& inputs, const Config& config, std::int64_t count) {
-  Loader loader(dataset, inputs, loader_options(config));
-  loader.start(0);
-  for (std::int64_t b = 0; b < count; ++b) {
-    const HostBatch* batch = loader.next();
-    if (batch == nullptr) break;
-    host_.push_back(*batch);
-  }
+HeldBatches::HeldBatches(Backend& backend, std::vector<HostBatch> batches) : host_(std::move(batches)) {
   for (const HostBatch& batch : host_) {
     const BatchView from = batch.view();
     BatchView to = from;

@@ -1,21 +1,16 @@
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-#include "engine/config.hpp"
-#include "engine/model_spec.hpp"
+#include "io/loader.hpp"
 #include "kernels/backend.hpp"
 
 namespace esmm::bench {
 
-/// Copies of an epoch's first batches, so that steps can be timed without loading. Not padded.
+/// Batches in the host's and in the backend's memory, so that steps can be timed without loading. Not padded.
 class HeldBatches {
  public:
-  /// The first `count` batches (fewer where the epoch is shorter) of epoch 0, exactly as `esmm_gpu train` would see
-  /// them with this configuration.
-  HeldBatches(Backend& backend, const std::shared_ptr<const PackedDataset>& dataset, const ModelInputs& inputs,
-              const Config& config, std::int64_t count);
+  HeldBatches(Backend& backend, std::vector<HostBatch> batches);
 
   [[nodiscard]] const std::vector<HostBatch>& host() const { return host_; }
   /// The same in the backend's memory.
@@ -38,8 +33,5 @@ class HeldBatches {
   std::vector<Buffer<std::uint8_t>> labels_;
   std::vector<BatchView> views_;
 };
-
-/// What `esmm_gpu train` gives its loader.
-[[nodiscard]] LoaderOptions loader_options(const Config& config);
 
 }  // namespace esmm::bench

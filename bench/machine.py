@@ -1,8 +1,40 @@
-"""What the machine's processors do beside the process that is measured (Linux; standard library only)."""
+"""Running programs, and what the machine's processors do beside them (Linux; standard library only)."""
 import os
 import platform
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Failed(Exception):
+    def __init__(self, program, code, words):
+        super().__init__(f"{program}: {words or code}")
+        self.code, self.words = code, words
+
+
+def run(command):
+    """Waits for the command: its `output`, wall and processor `seconds`, greatest resident memory, and the share of all
+    processor time that others took meanwhile. Raises Failed."""
+    command = [str(part) for part in command]
+    before, started = read(), time.monotonic()
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        try:
+            process = subprocess.Popen(command, stdout=output, stderr=errors)
+        except OSError as error:
+            raise Failed(command[0], 127, f"{error.strerror}. Build it, or name the directory with --build.") from error
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds, after = time.monotonic() - started, read()
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            raise Failed(Path(command[0]).name, process.returncode, errors.read().strip())
+        return SimpleNamespace(output=output.read(), seconds=seconds, cpu_seconds=usage.ru_utime + usage.ru_stime,
+                               peak_mb=usage.ru_maxrss / 1024, taken=taken_by_others(before, after))
 
 
 def read():

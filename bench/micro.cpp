@@ -54,7 +54,7 @@ class Micro {
     benchmark::AddCustomContext("random rows GB/s", std::to_string(ceilings_[Limit::random_rows]));
   }
 
-  void add_shape(const BatchShape& shape) {
+  void add_shape(const MicroShape& shape) {
     add_embeddings(shape);
     add_updates(shape);
     add_towers(shape);
@@ -65,7 +65,7 @@ class Micro {
   using Operation = std::function<void()>;
 
   /// `make` builds the operands when the benchmark runs, and not before: one shape's at a time is in memory.
-  void add(const BatchShape& shape, const std::string& operation, OptimizerKind optimizer,
+  void add(const MicroShape& shape, const std::string& operation, OptimizerKind optimizer,
            const std::function<std::pair<Work, Operation>(const std::shared_ptr<MicroData>&)>& make) {
     const auto body = [this, shape, optimizer, make](benchmark::State& state) {
       const auto [work, operate] = make(data(shape, optimizer));
@@ -85,13 +85,13 @@ class Micro {
         ->MeasureProcessCPUTime()
         ->Unit(benchmark::kMicrosecond);
   }
-  void add(const BatchShape& shape, const std::string& operation,
+  void add(const MicroShape& shape, const std::string& operation,
            const std::function<std::pair<Work, Operation>(const std::shared_ptr<MicroData>&)>& make) {
     add(shape, operation, OptimizerKind::adam, make);
   }
 
   /// The operands; kept until others are wanted.
-  std::shared_ptr<MicroData> data(const BatchShape& shape, OptimizerKind optimizer) {
+  std::shared_ptr<MicroData> data(const MicroShape& shape, OptimizerKind optimizer) {
     if (!data_ || data_->shape().name != shape.name || data_optimizer_ != optimizer) {
       data_.reset();
       data_ = std::make_shared<MicroData>(backend_, shape, optimizer);
@@ -100,7 +100,7 @@ class Micro {
     return data_;
   }
 
-  void add_embeddings(const BatchShape& shape) {
+  void add_embeddings(const MicroShape& shape) {
     using Data = const std::shared_ptr<MicroData>&;
     add(shape, "pool_embeddings_sample", [this](Data d) {
       return std::pair{reads_rows(d->sample().ids() * d->dim()), Operation([this, d] {
@@ -135,7 +135,7 @@ class Micro {
     });
   }
 
-  void add_updates(const BatchShape& shape) {
+  void add_updates(const MicroShape& shape) {
     using Data = const std::shared_ptr<MicroData>&;
     for (const auto& [name, kind] : {std::pair{"sgd", OptimizerKind::sgd}, std::pair{"adagrad", OptimizerKind::adagrad},
                                      std::pair{"rowwise_adagrad", OptimizerKind::rowwise_adagrad},
@@ -189,7 +189,7 @@ class Micro {
     });
   }
 
-  void add_towers(const BatchShape& shape) {
+  void add_towers(const MicroShape& shape) {
     using Data = const std::shared_ptr<MicroData>&;
     const auto flop = [](const MicroData& d) {
       return forward_flop(d.towers(), static_cast<double>(d.shape().impressions),
@@ -216,7 +216,7 @@ class Micro {
     });
   }
 
-  void add_rest(const BatchShape& shape) {
+  void add_rest(const MicroShape& shape) {
     using Data = const std::shared_ptr<MicroData>&;
     add(shape, "two_task_loss", [this](Data d) {
       auto losses = std::make_shared<Buffer<TaskLosses>>(backend_.memory(), 1);
@@ -281,10 +281,10 @@ int run(int argc, char** argv) {
   benchmark::AddCustomContext("backend", fmt::format("{}, {}", backend->name(), name_of(config.precision)));
   Micro micro(*backend, config.threads, config.precision);
   const std::vector<std::int64_t> paper{200, 80}, odd{33, 17};
-  micro.add_shape({"ali_ccp", 5000, 87, 10, 13, 1.3, 47.4, 18, 1'000'000, paper, Activation::relu});
-  micro.add_shape({"ali_ccp_defaults", 5000, 87, 10, 13, 1.3, 47.4, 12, 1'000'000, paper, Activation::prelu});
-  micro.add_shape({"no_common_rows", 5000, 0, 23, 0, 1.0, 0.0, 16, 1'000'000, paper, Activation::relu});
-  micro.add_shape({"odd_widths", 333, 111, 7, 3, 2.5, 1.0, 7, 10'000, odd, Activation::prelu});
+  micro.add_shape({{5000, 87, 10, 13, 1.3, 47.4, 1'000'000}, "ali_ccp", 18, paper, Activation::relu});
+  micro.add_shape({{5000, 87, 10, 13, 1.3, 47.4, 1'000'000}, "ali_ccp_defaults", 12, paper, Activation::prelu});
+  micro.add_shape({{5000, 0, 23, 0, 1.0, 0.0, 1'000'000}, "no_common_rows", 16, paper, Activation::relu});
+  micro.add_shape({{333, 111, 7, 3, 2.5, 1.0, 10'000}, "odd_widths", 7, odd, Activation::prelu});
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

@@ -1,22 +1,19 @@
 #pragma once
 #include <cstdint>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "bench/random_batch.hpp"
 #include "engine/parameters.hpp"
 #include "kernels/backend.hpp"
 #include "kernels/embedding.hpp"
 
 namespace esmm::bench {
 
-/// What a batch and its model look like.
-struct BatchShape {
+/// A batch, and the model that it is for.
+struct MicroShape : BatchShape {
   std::string name;
-  std::int64_t impressions, common_rows;  // B, U; without common rows U is 0
-  std::int64_t sample_fields, common_fields;
-  double sample_ids, common_ids;  // per bag, on average
-  std::int64_t dim, table_rows;
+  std::int64_t dim;
   std::vector<std::int64_t> hidden;
   Activation activation;
 };
@@ -24,9 +21,9 @@ struct BatchShape {
 /// The operands of every operation, in the backend's memory, filled with random values; the same every time.
 class MicroData {
  public:
-  MicroData(Backend& backend, const BatchShape& shape, OptimizerKind optimizer);
+  MicroData(Backend& backend, const MicroShape& shape, OptimizerKind optimizer);
 
-  [[nodiscard]] const BatchShape& shape() const { return shape_; }
+  [[nodiscard]] const MicroShape& shape() const { return shape_; }
   [[nodiscard]] const TowerShape& towers() const { return towers_; }
   [[nodiscard]] std::int64_t dim() const { return shape_.dim; }
   [[nodiscard]] Bags sample() const { return {sample_offsets_.span(), sample_rows_.span(), {}, shape_.sample_fields}; }
@@ -61,7 +58,7 @@ class MicroData {
   [[nodiscard]] std::int64_t sample_columns() const { return towers_.sample_inputs; }
   [[nodiscard]] std::int64_t common_columns() const { return towers_.common_inputs; }
 
-  BatchShape shape_;
+  MicroShape shape_;
   TowerShape towers_;
   OptimizerKind optimizer_;
   std::int64_t stride_, state_stride_, distinct_rows_ = 0;

@@ -1,4 +1,4 @@
-// One training step, whole and by stage, on held batches of a packed dataset: docs/benchmarking.md.
+// One training step, whole and by stage, on held batches of a packed dataset or of random ids: docs/benchmarking.md.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -6,11 +6,13 @@
 #include <cstdio>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <tuple>
 
 #include "bench/export_batches.hpp"
 #include "bench/held_batches.hpp"
 #include "bench/probes.hpp"
+#include "bench/step_source.hpp"
 #include "bench/work.hpp"
 #include "engine/batch_feed.hpp"
 #include "engine/config_options.hpp"
@@ -28,12 +30,14 @@ constexpr double kProbeSeconds = 0.2;
 constexpr std::int64_t kProbedColumns = 18;  // of --preset paper
 constexpr const char* kUsage =
     "usage: esmm_bench_step --data PACKED [--batches N] [--passes N] [--export DIR] [FLAGS OF esmm_gpu train]\n"
+    "       esmm_bench_step --random KEY=VALUE,... [--batches N] [--passes N] [FLAGS OF esmm_gpu train]\n"
     "       esmm_bench_step --probe|--peak [--threads N]\n";
 
 struct Arguments {
   Config config;
   std::int64_t batches = 20, passes = 3;
   std::string export_to;
+  std::optional<RandomShape> random;
   bool probe_only = false, peak_only = false;
 };
 
@@ -61,14 +65,22 @@ Arguments parse(int argc, char** argv) {
       arguments.passes = positive(flag, value);
     } else if (flag == "--export") {
       arguments.export_to = value;
+    } else if (flag == "--random") {
+      arguments.random = parse_random_shape(value);
     } else {
       flags.push_back({flag.substr(2), value});
     }
   }
   arguments.config = resolve_config("", flags);
   const bool measures = !arguments.probe_only && !arguments.peak_only;
-  if (arguments.config.data.empty() && measures) throw usage_error("--data: is needed.\n{}", kUsage);
+  if (measures && arguments.config.data.empty() != arguments.random.has_value()) {
+    throw usage_error("--data or --random: one of them is needed.\n{}", kUsage);
+  }
   return arguments;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point started) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
 }
 
 double seconds_of(Backend& backend, const std::function<void()>& work) {
@@ -76,7 +88,7 @@ double seconds_of(Backend& backend, const std::function<void()>& work) {
   const auto started = std::chrono::steady_clock::now();
   work();
   backend.synchronise();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  return seconds_since(started);
 }
 
 /// The losses of the first pass, step by step: what another system's steps are compared with. Also a warm-up.
@@ -101,18 +113,28 @@ void step_all(Trainer& trainer, const HeldBatches& batches) {
 }
 
 /// The same batches through the loader: decoding, assembling and, to a device, copying.
-double loaded_pass(Backend& backend, Trainer& trainer, BatchFeed& feed, std::int64_t count) {
-  return seconds_of(backend, [&] {
-    feed.start(0);
-    for (std::int64_t b = 0; b < count; ++b) step_only(trainer, *feed.next());
-  });
+std::vector<double> loaded_passes(Backend& backend, Trainer& trainer, const StepSource& source,
+                                  const Arguments& arguments, std::int64_t count) {
+  if (source.dataset == nullptr) return {};
+  Loader loader(source.dataset, source.spec.inputs,
+                BatchFeed::loader_options(backend, loader_options(arguments.config)));
+  BatchFeed feed(backend, loader);
+  std::vector<double> passes;
+  for (std::int64_t p = 0; p <= arguments.passes; ++p) {
+    passes.push_back(seconds_of(backend, [&] {
+      feed.start(0);
+      for (std::int64_t b = 0; b < count; ++b) step_only(trainer, *feed.next());
+    }));
+  }
+  passes.erase(passes.begin());  // the first pass allocates
+  return passes;
 }
 
 /// The stages of Trainer::step by calls of their own, in its order, each waited for.
-Json stages(Backend& backend, Model& model, const Config& config, const HeldBatches& batches) {
+Json stages(Backend& backend, Trainer& trainer, Model& model, const Config& config, const HeldBatches& batches) {
   const ModelSpec& spec = model.spec();
   Memory& memory = backend.memory();
-  ModelOptimizer optimizer(backend, config, spec, batches.host().size());
+  ModelOptimizer& optimizer = trainer.optimizer();
   Activations activations(memory, spec);
   Gradients gradients(memory, spec);
   Buffer<TaskLosses> loss(memory, 1);
@@ -120,7 +142,7 @@ Json stages(Backend& backend, Model& model, const Config& config, const HeldBatc
   const Objective task = objective(config);
   const Dropout dropout{config.dropout > 0, config.seed, 1};
   double sort = 0, pool = 0, forward = 0, two_task = 0, backward = 0, update = 0;
-  std::int64_t step = 0;
+  std::int64_t step = trainer.steps();
   const auto pass = [&] {
     sort = pool = forward = two_task = backward = update = 0;
     for (const BatchView& batch : batches.views()) {
@@ -169,36 +191,35 @@ double peak_megabytes() {
 Json measure(const Arguments& arguments) {
   const Config& config = arguments.config;
   const std::unique_ptr<Backend> backend = make_backend(config.device, config.threads, config.precision, config.towers);
-  const std::shared_ptr<const PackedDataset> dataset = PackedDataset::open(config.data);
-  const ModelSpec spec =
-      make_model_spec(config, dataset->schema(), *dataset->vocabulary(), normalisation(dataset->statistics().dense));
-  const HeldBatches batches(*backend, dataset, spec.inputs, config, arguments.batches);
-  if (batches.views().empty()) throw data_error("{}: has no impressions.", config.data);
+  StepSource source = arguments.random ? random_source(config, *arguments.random, arguments.batches)
+                                       : packed_source(config, arguments.batches);
+  const ModelSpec& spec = source.spec;
+  const std::int64_t bytes = training_bytes(spec, config, config.batch_size, backend->memory());
+  if (backend->memory_is_host()) check_memory(bytes, "the step");
+  check_device_memory(config.device, bytes, "the step");
+  const HeldBatches batches(*backend, std::move(source.batches));
   const BatchView& first = batches.views().front();
   const TowerChoice towers = backend->choose_towers(spec.towers, first.rows(), first.common_rows(), config.dropout > 0);
   if (!towers.warning.empty()) std::fprintf(stderr, "esmm_bench_step: %s\n", towers.warning.c_str());
-  Parameters parameters(backend->memory(), spec);
   ThreadPool pool(config.threads);
-  parameters.initialise(config, pool);
-  if (!arguments.export_to.empty()) export_batches(arguments.export_to, batches, parameters, config);
-
   const auto count = static_cast<std::int64_t>(batches.views().size());
+  const auto making = std::chrono::steady_clock::now();
+  Parameters parameters(backend->memory(), spec);
+  parameters.initialise(config, pool);
   Trainer trainer(*backend, config, parameters, count);
+  backend->synchronise();
+  const double making_seconds = seconds_since(making);
+  if (!arguments.export_to.empty()) export_batches(arguments.export_to, batches, parameters, config);
   const double fma_before = fma_peak(config.threads, kProbeSeconds);
   const Json losses = first_losses(trainer, batches);
   step_all(trainer, batches);  // a device has recorded the steps after this
-  std::vector<double> held, loaded;
+  std::vector<double> held;
   for (std::int64_t p = 0; p < arguments.passes; ++p) {
     held.push_back(seconds_of(*backend, [&] { step_all(trainer, batches); }));
   }
-  Loader loader(dataset, spec.inputs, BatchFeed::loader_options(*backend, loader_options(config)));
-  BatchFeed feed(*backend, loader);
-  for (std::int64_t p = 0; p <= arguments.passes; ++p) {
-    loaded.push_back(loaded_pass(*backend, trainer, feed, count));
-  }
-  loaded.erase(loaded.begin());  // the first pass allocates
+  const std::vector<double> loaded = loaded_passes(*backend, trainer, source, arguments, count);
   Model model(parameters);
-  const Json by_stage = stages(*backend, model, config, batches);
+  const Json by_stage = stages(*backend, trainer, model, config, batches);
   const double peak_mb = peak_megabytes();  // the probes come later
   const auto impressions = static_cast<double>(batches.impressions());
   return {
@@ -214,6 +235,7 @@ Json measure(const Arguments& arguments) {
       {"ids_per_impression", batches.ids_of_impressions() / impressions},
       {"parameters", parameters.count()},
       {"tower_gflop", 3.0 * forward_flop(spec.towers, impressions, static_cast<double>(batches.common_rows())) / 1e9},
+      {"making_seconds", making_seconds},
       {"seconds", held},
       {"seconds_with_loading", loaded},
       {"stage_seconds", by_stage},

@@ -12,14 +12,13 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import compare  # noqa: E402
 import machine  # noqa: E402
-from compare_report import VARIANTS, report, summarise  # noqa: E402
-from plot import plot  # noqa: E402
+from compare_report import COMPILED, VARIANTS, plot, report, summarise  # noqa: E402
 
 
-def pair(engine_rate, peaks=(100.0, 100.0), taken=0.01):
-    """The engine at `engine_rate`, PyTorch's variants at 1, 2 and 4 thousand impressions per second."""
-    rates = {"fp32": engine_rate, **{variant: 1e3 * 2**i for i, variant in enumerate(VARIANTS)}}
-    details = {variant: {"gate_worst_over_bound": 0.1, "peak_mb": 1} for variant in VARIANTS}
+def pair(engine_rate, peaks=(100.0, 100.0), taken=0.01, variants=VARIANTS):
+    """The engine at `engine_rate`, PyTorch's variants at 1, 2, 4, … thousand impressions per second."""
+    rates = {"fp32": engine_rate, **{variant: 1e3 * 2**i for i, variant in enumerate(variants)}}
+    details = {variant: {"gate_worst_over_bound": 0.1, "peak_mb": 1} for variant in variants}
     details["fp32"] = {"tower_gflop": 50.0, "seconds": [1.0, 1.0], "batches": 2, "stage_seconds": {"update": 1.0},
                        "peak_mb": 2}
     return {"fma_gflops": list(peaks), "taken_by_others": {name: taken for name in rates}, "details": details,
@@ -57,6 +56,30 @@ class Compare(unittest.TestCase):
         for name in ("engine fp32", *(f"PyTorch {variant}" for variant in VARIANTS)):
             self.assertIn(f">{name}</text>", figure)
 
+    def test_compiled_variants_are_peers_of_their_own_with_the_same_targets(self):
+        made = case(pair(24e3, variants=VARIANTS + COMPILED))
+        self.assertEqual(made["ratios"]["fp32"]["joined compiled"]["held"]["median"], 3.0)
+        text = report([made], {"date": "today"}, "figure.svg")
+        self.assertIn("| adam | engine over PyTorch without user dedup, compiled | 3.0× (3.0–3.0) | ≥ 10× | **no** |", text)
+        self.assertIn(">PyTorch dedup compiled</text>", plot([made]))
+
+    def test_a_compiled_variant_is_warmed_up_on_every_batch_that_is_timed(self):
+        with tempfile.TemporaryDirectory() as work:
+            made = compare.Comparison(SimpleNamespace(build=Path(work), quick=False, pairs=1, compile=True, python="python"),
+                                      Path(work))
+            called = []
+            made.measured = lambda command: called.append(" ".join(map(str, command))) or {"fma_gflops": 1, "losses": []}
+            made.losses = lambda data, optimizer, export: export.mkdir() or {}
+            made.pair = lambda number, runs: [run(number + 1) for run in runs.values()] and {
+                "fma_gflops": [1], "taken_by_others": {"": 0}, "rates": {}}
+            made.case("all ids", "data", "adam")
+            for variant in VARIANTS:
+                plain, compiled = [line for line in called if f"--variant {variant} " in line]
+                self.assertIn("--gate 2 ", plain)
+                self.assertNotIn("--compile", plain)
+                self.assertIn(f"--gate {made.batches} ", compiled)
+                self.assertTrue(compiled.endswith("--compile"))
+
     def test_others_are_all_processor_time_that_is_not_ones_own(self):
         before = {"all": 10.0, "busy": 5.0, "stolen": 1.0, "own": 2.0}
         after = {"all": 20.0, "busy": 11.0, "stolen": 2.0, "own": 6.0}
@@ -65,7 +88,7 @@ class Compare(unittest.TestCase):
     def test_only_the_refusal_of_a_processor_without_bf16_leaves_it_out(self):
         self.assertIn(compare.NO_BF16, (ROOT / "engine/device.cpp").read_text())
         with tempfile.TemporaryDirectory() as work:
-            made = compare.Comparison(SimpleNamespace(build=Path(work), quick=True, pairs=None), Path(work))
+            made = compare.Comparison(SimpleNamespace(build=Path(work), quick=True, pairs=None, compile=False), Path(work))
             for code, words, is_refusal in ((2, compare.NO_BF16, True), (1, compare.NO_BF16, False), (2, "else", False)):
                 def engine(data, optimizer, precision, *rest):
                     if precision == "bf16":

@@ -60,9 +60,23 @@ for batch in ("0000", "0003"):
         assert len(npy(f"{batch}/{side}_weights.npy", "f", 4)) == offsets[-1]
 PYTHON
 
+"$step" --random rows=1000,sample_ids=20,common_ids=26,impressions=10 --batch-size 100 --batches 3 --passes 2 >"$work/random.json"
+python3 - "$work" <<'PYTHON'
+import json, sys
+from pathlib import Path
+
+result = json.loads((Path(sys.argv[1]) / "random.json").read_text())
+assert (result["impressions"], result["common_rows"], result["ids_per_impression"]) == (300, 30, 46), result
+assert len(result["seconds"]) == 2 and result["seconds_with_loading"] == [] and result["making_seconds"] > 0, result
+assert result["ids_read"] == 300 * 20 + 30 * 26 and result["parameters"] > 1000 * 12, result
+PYTHON
+
 refused 2 "exists" "$step" --data "$data" --batches 1 --export "$work/export"
 refused 2 "--batches 0: expected a positive number" "$step" --data "$data" --batches 0
-refused 2 "--data: is needed" "$step"
+refused 2 "--data or --random: one of them is needed" "$step"
+refused 2 "--data or --random: one of them is needed" "$step" --data "$data" --random rows=5
+for shape in rows rows= rows=0 rows=5e9 rows=5x columns=5; do refused 2 "--random $shape: expected KEY=NUMBER" "$step" --random "$shape"; done
+refused 4 "" "$step" --random rows=4e9 --dim 64
 refused 5 "$work/nothing" "$step" --data "$work/nothing"
 refused 2 "Install bench/peers/requirements.txt" python3 -S "$peer" --export "$work/export" --engine "$work/step.json"
 echo passed
