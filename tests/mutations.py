@@ -36,7 +36,7 @@ MUTATIONS = [
     ("optimizer.cu", "sum_squares", "chunks overlap by one element", "first + kNormChunk : count", "first + kNormChunk + 1 : count", "*Norm*:*Optimizer*"),
     ("optimizer.cu", "sum_squares", "row gradients of an earlier batch count", "std::int64_t{*rows}", "values.rows + 0 * std::int64_t{*rows}", "*Clipping*"),
     ("optimizer.cu", "add_squares", "the first chunk's sum is left out", "i = threadIdx.x;", "i = threadIdx.x + 1;", "*Clipping*"),
-    ("optimizer.cu", "flag_nonfinite", "losses do not count", "is_finite(*losses, total)", "is_finite({}, total)", "*CheckFinite*"),
+    ("optimizer.cu", "flag_nonfinite", "squares beyond the range of floats pass", "is_finite(*losses, total)", "is_finite(*losses, 1e-9 * total)", "*CheckFinite*"),
     ("optimizer.cu", "update_elements", "a skipped step moves the towers", "if (step.skipped()) return;", "", "*CheckFinite*"),
     ("embedding.cu", "reduce_and_update_segments", "a skipped step moves the tables", "if (step.skipped()) return;", "", "*CheckFinite*"),
     ("embedding.cu", "update_distinct_rows", "a skipped step moves the tables", "if (step.skipped()) return;", "", "*CheckFinite*"),
