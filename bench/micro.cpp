@@ -172,6 +172,17 @@ class Micro {
                          clipping_scale(backend_, d->gradients.flat(), d->sorted.get(), 1.0F, scale->data());
                        })};
     });
+    add(shape, "check_finite", [this](Data d) {
+      sort_ids(backend_, d->sample(), d->common(), *d->sorted);
+      embedding_gradient(backend_, *d->sorted, d->sample(), d->common(), d->dsample(), d->dcommon(), d->dim());
+      auto losses = std::make_shared<Buffer<TaskLosses>>(backend_.memory(), 1);
+      auto skip = std::make_shared<Buffer<std::int64_t>>(backend_.memory(), 1);
+      const std::int64_t gradients =
+          static_cast<std::int64_t>(d->gradients.flat().size()) + d->distinct_rows() * d->dim();
+      return std::pair{streams(4 * gradients), Operation([this, d, losses, skip] {
+                         check_finite(backend_, losses->data(), d->gradients.flat(), d->sorted.get(), skip->data());
+                       })};
+    });
     add(shape, "update_dense", [this](Data d) {  // Adam: reads and writes weights and two moments, reads gradients
       return std::pair{streams(static_cast<std::int64_t>(d->parameters.flat().size()) * 4 * 7), Operation([this, d] {
                          update_dense(backend_, d->parameters.flat(), d->gradients.flat(), d->dense_state.span(),

@@ -49,6 +49,8 @@ Metadata describe(const TrainingState& s) {
                     {"window_conversion", exact(s.window_losses.conversion)},
                     {"window_auxiliary", exact(s.window_losses.auxiliary)},
                     {"window_steps", std::to_string(s.window_steps)},
+                    {"skipped_steps", std::to_string(s.skipped_steps)},
+                    {"skipped_steps_in_a_row", std::to_string(s.skipped_steps_in_a_row)},
                     {"evaluations_without_improvement", std::to_string(s.evaluations_without_improvement)},
                     {"stopped_early", s.stopped_early ? "1" : "0"},
                     {"evaluated_step", std::to_string(s.evaluated_step)},
@@ -67,6 +69,10 @@ TrainingState parse(const Metadata& metadata, const std::string& path) {
   s.window_losses.conversion = exact_number(metadata, "window_conversion", path);
   s.window_losses.auxiliary = exact_number(metadata, "window_auxiliary", path);
   s.window_steps = number<std::int64_t>(metadata, "window_steps", path);
+  if (metadata.contains("skipped_steps")) {  // older checkpoints have none
+    s.skipped_steps = number<std::int64_t>(metadata, "skipped_steps", path);
+    s.skipped_steps_in_a_row = number<std::int64_t>(metadata, "skipped_steps_in_a_row", path);
+  }
   s.evaluations_without_improvement = number<std::int64_t>(metadata, "evaluations_without_improvement", path);
   s.stopped_early = number<int>(metadata, "stopped_early", path) != 0;
   s.evaluated_step = number<std::int64_t>(metadata, "evaluated_step", path);

@@ -14,12 +14,14 @@ namespace esmm {
 /// Where a run stands between two steps; with the parameters and the optimizer state, everything that a resumed run
 /// needs to end with the same bytes. Random numbers are counter-based, so the step is their whole state.
 struct TrainingState {
-  std::int64_t step = 0;     // steps done
-  std::int64_t epoch = 0;    // of the next batch
-  std::int64_t batch = 0;    // next batch within the epoch
-  TaskLosses window_losses;  // summed since the last logging step
-  std::int64_t window_steps = 0;
-  std::optional<double> best_metric;  // early stopping
+  std::int64_t step = 0;                    // steps done
+  std::int64_t epoch = 0;                   // of the next batch
+  std::int64_t batch = 0;                   // next batch within the epoch
+  TaskLosses window_losses;                 // summed since the last logging step
+  std::int64_t window_steps = 0;            // whose losses these are
+  std::int64_t skipped_steps = 0;           // with --on-nonfinite skip, of all
+  std::int64_t skipped_steps_in_a_row = 0;  // and since the last one that was not
+  std::optional<double> best_metric;        // early stopping
   std::int64_t evaluations_without_improvement = 0;
   bool stopped_early = false;
   std::int64_t evaluated_step = 0;  // the last step whose parameters were evaluated

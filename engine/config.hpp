@@ -18,6 +18,7 @@ enum class Preset { none, released, paper };  // released: the authors' publishe
 enum class Schedule { constant, cosine, step };
 enum class Initialiser { truncated_normal, normal, uniform };  // of the embedding tables
 enum class Shuffle { common_row, impression, none };
+enum class OnNonfinite { error, skip };      // what a step does whose loss or gradient is not finite
 enum class Tensorboard { on, off };          // whether a run writes event files
 enum class Resident { automatic, on, off };  // whether a GPU keeps the dataset's ids in its memory
 
@@ -75,8 +76,9 @@ struct Config {
   float initial_accumulator = 0.0F;
   float ftrl_beta = 1.0F, ftrl_l1 = 0.0F, ftrl_l2 = 0.0F;
   float embedding_l2 = 0.0F, tower_l2 = 0.0F;
-  float clip_norm = 0.0F;             // global gradient norm; 0: off
-  bool clip_tables = false;           // include the tables' gradients in the norm and the clipping
+  float clip_norm = 0.0F;    // global gradient norm; 0: off
+  bool clip_tables = false;  // include the tables' gradients in the norm and the clipping
+  OnNonfinite on_nonfinite = OnNonfinite::error;
   std::string early_stopping;         // a valid metric, e.g. "ctcvr_auc"; empty: off
   std::int64_t patience = 1;          // evaluations without improvement before stopping
   std::int64_t eval_every = 0;        // steps; 0: after each epoch

@@ -79,6 +79,8 @@ const std::vector<Option>& table() {
       {"clip_norm", kTraining, "X", "largest norm of the towers' gradient; 0: no clipping", &Config::clip_norm},
       {"clip_tables", kTraining, "", "include the tables' gradients in that norm and clip them too",
        &Config::clip_tables},
+      {"on_nonfinite", kTraining, "", "stop at a loss or gradient that is not finite, or count and skip the step",
+       &Config::on_nonfinite},
       {"early_stopping", kTraining, "METRIC", "stop when this metric of --valid no longer improves, e.g. ctcvr_auc",
        &Config::early_stopping},
       {"patience", kTraining, "N", "evaluations without improvement before that", &Config::patience},
@@ -121,6 +123,10 @@ Choices choices(OnBadRow) {
 }
 Choices choices(OnContradiction) {
   static constexpr std::array<std::string_view, 3> names{"drop", "error", "keep"};
+  return names;
+}
+Choices choices(OnNonfinite) {
+  static constexpr std::array<std::string_view, 2> names{"error", "skip"};
   return names;
 }
 Choices choices(Shuffle) {

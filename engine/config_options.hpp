@@ -18,10 +18,10 @@ using ConfigMember =
     std::variant<std::string Config::*, bool Config::*, int Config::*, std::uint32_t Config::*, std::uint64_t Config::*,
                  std::int64_t Config::*, float Config::*, std::optional<float> Config::*,
                  std::vector<std::int64_t> Config::*, Encoding Config::*, OnBadRow Config::*, OnContradiction Config::*,
-                 Shuffle Config::*, ModelKind Config::*, Unbias Config::*, Preset Config::*, Activation Config::*,
-                 Pooling Config::*, ValueTransform Config::*, Initialiser Config::*, OptimizerKind Config::*,
-                 std::optional<OptimizerKind> Config::*, Schedule Config::*, Precision Config::*,
-                 TowerKernels Config::*, Resident Config::*, Tensorboard Config::*>;
+                 OnNonfinite Config::*, Shuffle Config::*, ModelKind Config::*, Unbias Config::*, Preset Config::*,
+                 Activation Config::*, Pooling Config::*, ValueTransform Config::*, Initialiser Config::*,
+                 OptimizerKind Config::*, std::optional<OptimizerKind> Config::*, Schedule Config::*,
+                 Precision Config::*, TowerKernels Config::*, Resident Config::*, Tensorboard Config::*>;
 
 /// One option: the flag `--batch-size` and the TOML key `batch_size` are both made from `key`.
 struct Option {
@@ -41,6 +41,7 @@ using Choices = std::span<const std::string_view>;
 [[nodiscard]] Choices choices(Encoding);
 [[nodiscard]] Choices choices(OnBadRow);
 [[nodiscard]] Choices choices(OnContradiction);
+[[nodiscard]] Choices choices(OnNonfinite);
 [[nodiscard]] Choices choices(Shuffle);
 [[nodiscard]] Choices choices(ModelKind);
 [[nodiscard]] Choices choices(Unbias);

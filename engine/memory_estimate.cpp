@@ -39,7 +39,8 @@ std::int64_t batch_bytes(const DataSizes& data, const Config& config, const Mode
   if (data.impressions == 0) return 0;
   const std::int64_t rows = std::min(config.batch_size, data.impressions);
   const std::int64_t ids = data.ids * rows / data.impressions * 3 / 2;
-  const std::int64_t row_gradients = config.clip_tables ? 5 * spec.dim : 0;  // of an id; floats, a quarter to spare
+  const bool keeps_row_gradients = config.clip_tables || config.on_nonfinite == OnNonfinite::skip;
+  const std::int64_t row_gradients = keeps_row_gradients ? 5 * spec.dim : 0;  // of an id; floats, a quarter to spare
   const std::int64_t offsets = 4 * rows * static_cast<std::int64_t>(spec.schema.fields.size());
   return kCopies * (ids * kBytesPerId + rows * kBytesPerRow + offsets) + (kSortedBytes + row_gradients) * ids;
 }

@@ -48,6 +48,20 @@ void MetricsCollector::add(MatrixView<const float> logits, const BatchView& batc
   size_ += added;
 }
 
+void MetricsCollector::remove(std::int64_t first, std::int64_t count) {
+  if (first < 0 || count < 0 || first + count > size_) {
+    throw internal_error("metrics: {} impressions from {} on are to be removed from {}", count, first, size_);
+  }
+  for (std::int64_t to = first; count > 0 && to + count < size_; to += count) {  // no copy overlaps its source
+    const auto moved = static_cast<std::size_t>(std::min(count, size_ - to - count));
+    backend_->copy(logits_.data() + to * kTowers, logits_.data() + (to + count) * kTowers,
+                   moved * kTowers * sizeof(float));
+    backend_->copy(click_.data() + to, click_.data() + to + count, moved);
+    backend_->copy(conversion_.data() + to, conversion_.data() + to + count, moved);
+  }
+  size_ -= count;
+}
+
 StridedTensor MetricsCollector::logits(std::string name) const {
   return {std::move(name), logits_.data(), size_, kTowers, kTowers, {size_, kTowers}, &backend_->memory()};
 }

@@ -39,6 +39,8 @@ class MetricsCollector {
   /// Enqueues copies of the logits [n, 2] and the labels of a batch's n impressions (more rows are padding), all in the
   /// backend's memory. Throws Error (internal) when there is no room left.
   void add(MatrixView<const float> logits, const BatchView& batch);
+  /// Enqueues the removal of `count` impressions from position `first` on; those behind them move up.
+  void remove(std::int64_t first, std::int64_t count);
   void clear() { size_ = 0; }
   /// Synchronises.
   [[nodiscard]] Metrics result() const;

@@ -45,10 +45,14 @@ float ModelOptimizer::learning_rate(std::int64_t step) const {
   return static_cast<float>(static_cast<double>(config_.lr) * schedule_factor(config_, step, total_steps_));
 }
 
-OptimizerStep ModelOptimizer::plan(OptimizerKind kind, float rate, float l2, std::int64_t step,
-                                   const float* scale) const {
-  const double factor = schedule_factor(config_, step, total_steps_);
-  return {optimizer_config(config_, kind), static_cast<float>(static_cast<double>(rate) * factor), scale, l2, step};
+OptimizerStep ModelOptimizer::plan(OptimizerKind kind, float rate, float l2, const Step& step) const {
+  const double factor = schedule_factor(config_, step.number, total_steps_);
+  return {.config = optimizer_config(config_, kind),
+          .learning_rate = static_cast<float>(static_cast<double>(rate) * factor),
+          .gradient_scale = step.gradient_scale,
+          .l2 = l2,
+          .step = step.number,
+          .skip = step.skip};
 }
 
 void ModelOptimizer::sort(Backend& backend, const BatchView& batch) {
@@ -56,38 +60,41 @@ void ModelOptimizer::sort(Backend& backend, const BatchView& batch) {
 }
 
 void ModelOptimizer::apply(Backend& backend, const BatchView& batch, std::int64_t step, const Gradients& gradients,
-                           Parameters& parameters) {
+                           StepLosses* losses, Parameters& parameters) {
   const EmbeddingArena arena{parameters.tables(), {table_state_.data(), rows_, state_columns_, state_stride_}};
   const MatrixView<const float> dsample = gradients.pooled_sample();
   const MatrixView<const float> dcommon = gradients.pooled_common();
   const bool clip = config_.clip_norm > 0, clip_tables = clip && config_.clip_tables;
-  const float* scale = clip ? clipping_scale_.data() : nullptr;
+  const bool may_skip = config_.on_nonfinite == OnNonfinite::skip;
+  const bool judges_tables = clip_tables || may_skip;  // which needs every gradient before any row may move
 
-  if (clip_tables) {  // the norm needs every gradient before any row may move
+  if (judges_tables) {
     embedding_gradient(backend, *sorted_, batch.sample, batch.common, dsample, dcommon, arena.weights.cols);
   }
   if (clip) {
     clipping_scale(backend, gradients.towers().flat(), clip_tables ? sorted_.get() : nullptr, config_.clip_norm,
                    clipping_scale_.data());
   }
-  const OptimizerStep tables =
-      plan(config_.optimizer, config_.lr, config_.embedding_l2, step, clip_tables ? scale : nullptr);
-  if (clip_tables) {
+  if (may_skip) check_finite(backend, losses, gradients.towers().flat(), sorted_.get(), &losses->skipped);
+  const Step towers{step, clip ? clipping_scale_.data() : nullptr, may_skip ? &losses->skipped : nullptr};
+  const OptimizerStep tables = plan(config_.optimizer, config_.lr, config_.embedding_l2,
+                                    {step, clip_tables ? towers.gradient_scale : nullptr, towers.skip});
+  if (judges_tables) {
     update_rows(backend, *sorted_, tables, arena);
   } else {
     update_embeddings(backend, *sorted_, batch.sample, batch.common, dsample, dcommon, tables, arena);
   }
-  update_towers(backend, step, scale, gradients, parameters);
+  update_towers(backend, towers, gradients, parameters);
 }
 
-void ModelOptimizer::update_towers(Backend& backend, std::int64_t step, const float* scale, const Gradients& gradients,
+void ModelOptimizer::update_towers(Backend& backend, const Step& step, const Gradients& gradients,
                                    Parameters& parameters) {
   const OptimizerKind kind = tower_optimizer(config_);
   const float rate = config_.tower_lr.value_or(config_.lr);
   update_dense(backend, parameters.towers().weights(), gradients.towers().weights(), weight_state_.span(),
-               plan(kind, rate, config_.tower_l2, step, scale));
+               plan(kind, rate, config_.tower_l2, step));
   update_dense(backend, parameters.towers().offsets(), gradients.towers().offsets(), offset_state_.span(),
-               plan(kind, rate, 0.0F, step, scale));
+               plan(kind, rate, 0.0F, step));
 }
 
 std::vector<StridedTensor> ModelOptimizer::tensors() const {

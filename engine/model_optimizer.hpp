@@ -8,6 +8,11 @@
 
 namespace esmm {
 
+/// What a step leaves in the backend's memory for the host to read later.
+struct StepLosses : TaskLosses {
+  std::int64_t skipped = 0;  // 1: it moved nothing
+};
+
 /// Moves all parameters of a model by one step: tables (touched rows only, fused with the gradient's reduction) and
 /// towers. Owns the optimizer state.
 class ModelOptimizer {
@@ -16,9 +21,10 @@ class ModelOptimizer {
 
   /// Sorts the batch's ids, which `apply` needs; at any time before it.
   void sort(Backend& backend, const BatchView& batch);
-  /// One update; `step` counts from 1. Only enqueues.
+  /// One update; `step` counts from 1. Only enqueues. With --on-nonfinite skip the backend decides by this step's own
+  /// gradients and `losses` (in its memory) whether anything moves, and says so there; skipped steps count, too.
   void apply(Backend& backend, const BatchView& batch, std::int64_t step, const Gradients& gradients,
-             Parameters& parameters);
+             StepLosses* losses, Parameters& parameters);
   /// The tables' learning rate at `step`.
   [[nodiscard]] float learning_rate(std::int64_t step) const;
 
@@ -27,10 +33,14 @@ class ModelOptimizer {
   void load(const SafetensorsFile& file);
 
  private:
-  [[nodiscard]] OptimizerStep plan(OptimizerKind kind, float rate, float l2, std::int64_t step,
-                                   const float* scale) const;
-  void update_towers(Backend& backend, std::int64_t step, const float* scale, const Gradients& gradients,
-                     Parameters& parameters);
+  /// What one step's updates have in common; the pointers are OptimizerStep's.
+  struct Step {
+    std::int64_t number;
+    const float* gradient_scale;
+    const std::int64_t* skip;
+  };
+  [[nodiscard]] OptimizerStep plan(OptimizerKind kind, float rate, float l2, const Step& step) const;
+  void update_towers(Backend& backend, const Step& step, const Gradients& gradients, Parameters& parameters);
 
   Memory* memory_;
   Config config_;

@@ -35,18 +35,18 @@ void Trainer::step(const BatchView& batch) {
     two_task_loss(backend_, step_objective(), activations_.logits(), batch.click, batch.conversion, batch.impressions,
                   loss_.data(), gradients_.logits());                       // ESMM: pCTR, and the product pCTR × pCVR
     model_.backward(backend_, batch, dropout(), activations_, gradients_);  // towers → pooled embeddings
-    optimizer_.apply(backend_, batch, step_, gradients_, model_.parameters());
+    optimizer_.apply(backend_, batch, step_, gradients_, loss_.data(), model_.parameters());
   });
   keep_loss();
 }
 
 void Trainer::keep_loss() {
   if (pending_losses_ == kMostPendingLosses) throw internal_error("trainer: {} losses were not taken", pending_losses_);
-  backend_.copy(losses_.data() + pending_losses_++, loss_.data(), sizeof(TaskLosses));
+  backend_.copy(losses_.data() + pending_losses_++, loss_.data(), sizeof(StepLosses));
 }
 
-std::span<const TaskLosses> Trainer::take_losses() {
-  const std::span<TaskLosses> taken = std::span(taken_losses_).first(static_cast<std::size_t>(pending_losses_));
+std::span<const StepLosses> Trainer::take_losses() {
+  const std::span<StepLosses> taken = std::span(taken_losses_).first(static_cast<std::size_t>(pending_losses_));
   losses_.copy_to_host(taken);
   pending_losses_ = 0;
   return taken;

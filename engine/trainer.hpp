@@ -27,7 +27,7 @@ class Trainer {
   [[nodiscard]] const Objective& objective() const { return objective_; }
   [[nodiscard]] std::int64_t steps() const { return step_; }
   /// Of every step since they were last taken, in order; valid until the following call. Synchronises.
-  [[nodiscard]] std::span<const TaskLosses> take_losses();
+  [[nodiscard]] std::span<const StepLosses> take_losses();
   [[nodiscard]] std::int64_t pending_losses() const { return pending_losses_; }
   [[nodiscard]] MatrixView<const float> logits() const { return activations_.logits(); }  // [B, 2] before the update
   [[nodiscard]] float learning_rate() const { return optimizer_.learning_rate(step_); }
@@ -48,9 +48,9 @@ class Trainer {
   ModelOptimizer optimizer_;
   Activations activations_;
   Gradients gradients_;
-  Buffer<TaskLosses> loss_;               // [1] of the last step: a place that replayed operations can write to
-  Buffer<TaskLosses> losses_;             // [kMostPendingLosses] of the steps since losses were taken
-  std::vector<TaskLosses> taken_losses_;  // the same on the host
+  Buffer<StepLosses> loss_;               // [1] of the last step: a place that replayed operations can write to
+  Buffer<StepLosses> losses_;             // [kMostPendingLosses] of the steps since losses were taken
+  std::vector<StepLosses> taken_losses_;  // the same on the host
   std::int64_t pending_losses_ = 0;
   std::int64_t step_ = 0;
 };

@@ -170,26 +170,32 @@ void TrainingRun::train_epoch() {
   pause();
 }
 
+std::pair<std::int64_t, std::int64_t> TrainingRun::impressions_of(std::int64_t step) const {
+  const std::int64_t first = (step - 1) % loader_.batches_per_epoch() * loader_.batch_size();
+  return {first, std::min(first + loader_.batch_size(), impressions())};
+}
+
 std::string TrainingRun::circumstances(std::int64_t step) const {
-  const std::int64_t batch = (step - 1) % loader_.batches_per_epoch();
-  const std::int64_t first = batch * loader_.batch_size();
-  const std::int64_t end = std::min(first + loader_.batch_size(), impressions());
+  const auto [first, end] = impressions_of(step);
   const std::span<const float> towers = parameters_.towers().flat();
   const double tables = squared_norm(backend_, parameters_.tables());
   const double layers = squared_norm(backend_, {towers.data(), 1, static_cast<std::int64_t>(towers.size())});
   return fmt::format(
       "epoch {}, batch {}, impressions {} to {} in the epoch's order; by now norm of the tables {:.3g}, of the towers "
       "{:.3g}",
-      (step - 1) / loader_.batches_per_epoch(), batch, first, end - 1, std::sqrt(tables), std::sqrt(layers));
+      (step - 1) / loader_.batches_per_epoch(), (step - 1) % loader_.batches_per_epoch(), first, end - 1,
+      std::sqrt(tables), std::sqrt(layers));
 }
 
 Error TrainingRun::divergence(const std::string& what, std::int64_t step) const {
   const std::vector<std::string> checkpoints = directory_.checkpoint_paths();
   const std::string kept =
       checkpoints.empty() ? "There is no earlier checkpoint" : "The last good checkpoint is " + checkpoints.back();
+  const char* skip =
+      config_.on_nonfinite == OnNonfinite::error ? "; or leave such steps out (--on-nonfinite skip)" : "";
   return internal_error(
-      "{} at step {} ({}). Lower --lr, set --clip-norm, or tame the values (--value-transform log1p). {}.", what, step,
-      circumstances(step), kept);
+      "{} at step {} ({}). Lower --lr, set --clip-norm, or tame the values (--value-transform log1p){}. {}.", what,
+      step, circumstances(step), skip, kept);
 }
 
 void TrainingRun::train_batch(const BatchView& batch) {
@@ -213,9 +219,15 @@ void TrainingRun::train_batch(const BatchView& batch) {
 /// Reading losses waits for the device, so it is done now and then, and always before anything is saved or evaluated.
 void TrainingRun::take_losses() {
   std::int64_t step = trainer_.steps() - trainer_.pending_losses();
-  for (const TaskLosses& losses : trainer_.take_losses()) {
+  for (const StepLosses& losses : trainer_.take_losses()) {
     ++step;
-    last_loss_ = losses.total(trainer_.objective());
+    const double loss = losses.total(trainer_.objective());
+    if (losses.skipped != 0) {
+      note_skipped(step, loss);
+      continue;
+    }
+    state_.skipped_steps_in_a_row = 0;
+    last_loss_ = loss;
     if (!std::isfinite(last_loss_)) throw divergence(fmt::format("the loss is {}", last_loss_), step);
     state_.window_losses.ctr += losses.ctr;
     state_.window_losses.conversion += losses.conversion;
@@ -224,33 +236,59 @@ void TrainingRun::take_losses() {
   }
 }
 
-void TrainingRun::log() {
+/// A skipped step's impressions count in no metric. They are known to be the collector's latest but for those of the
+/// steps after it, since losses are taken before an epoch's end.
+void TrainingRun::note_skipped(std::int64_t step, double loss) {
+  const auto [first, end] = impressions_of(step);
+  const std::int64_t now = impressions_of(trainer_.steps()).second;
+  progressive_.remove(progressive_.size() - (now - first), end - first);
+  ++state_.skipped_steps;
+  const std::string reason =
+      std::isfinite(loss) ? "the gradient is not finite, or its square is not" : fmt::format("the loss is {}", loss);
+  if (++state_.skipped_steps_in_a_row == kMostSkippedInARow) {
+    throw divergence(fmt::format("{} steps in a row were skipped: {}", kMostSkippedInARow, reason), step);
+  }
+  if (observer_.on_warning) {
+    observer_.on_warning(fmt::format("skipped step {}: {} ({}).", step, reason, circumstances(step)));
+  }
+}
+
+/// Mean losses by name, the weighted sum first; none where every step was skipped.
+std::vector<std::pair<std::string, double>> TrainingRun::window_losses() const {
+  if (state_.window_steps == 0) return {};
   const double steps = static_cast<double>(state_.window_steps);
   const TaskLosses mean{state_.window_losses.ctr / steps, state_.window_losses.conversion / steps,
                         state_.window_losses.auxiliary / steps};
-  const double loss = mean.total(trainer_.objective());
   const Method& method = parameters_.spec().method;
-  std::vector<std::pair<std::string, double>> tasks{{"ctr", mean.ctr},
-                                                    {std::string(method.second_task), mean.conversion}};
-  if (method.auxiliary != nullptr) tasks.emplace_back("cvr", mean.auxiliary);
+  std::vector<std::pair<std::string, double>> losses{{"loss", mean.total(trainer_.objective())},
+                                                     {"ctr_loss", mean.ctr},
+                                                     {fmt::format("{}_loss", method.second_task), mean.conversion}};
+  if (method.auxiliary != nullptr) losses.emplace_back("cvr_loss", mean.auxiliary);
+  return losses;
+}
+
+void TrainingRun::log() {
   const double epoch = static_cast<double>(state_.epoch) +
                        static_cast<double>(state_.batch) / static_cast<double>(loader_.batches_per_epoch());
-  nlohmann::ordered_json line{{"step", state_.step}, {"epoch", epoch}, {"loss", loss}};
+  nlohmann::ordered_json line{{"step", state_.step}, {"epoch", epoch}};
   const double seconds = train_seconds();
   std::vector<Scalar> events{
-      {"train/loss", loss},
       {"train/learning_rate", trainer_.learning_rate()},
       {"train/epoch", epoch},
       {"train/rows_per_second", static_cast<double>(rows() - logged_rows_) / (seconds - logged_seconds_)}};
   logged_seconds_ = seconds;
   logged_rows_ = rows();
-  std::string text = fmt::format("step {}/{}  epoch {:.2f}  loss {:.5f}", state_.step, total_steps_, epoch, loss);
-  for (const auto& [task, value] : tasks) {
-    line[task + "_loss"] = value;
-    events.emplace_back("train/" + task + "_loss", value);
-    text += fmt::format("  {} {:.5f}", task, value);
+  std::string text = fmt::format("step {}/{}  epoch {:.2f}", state_.step, total_steps_, epoch);
+  for (const auto& [name, value] : window_losses()) {
+    line[name] = value;
+    events.emplace_back("train/" + name, value);
+    text += fmt::format("  {} {:.5f}", name.substr(0, name.find('_')), value);
   }
   line["learning_rate"] = shortest(trainer_.learning_rate());
+  if (config_.on_nonfinite == OnNonfinite::skip) {
+    line["skipped_steps"] = state_.skipped_steps;
+    events.emplace_back("train/skipped_steps", static_cast<double>(state_.skipped_steps));
+  }
   directory_.append_metrics(line.dump());
   add_events(events);
   if (observer_.on_log) observer_.on_log(text);

@@ -46,6 +46,8 @@ struct TrainingResult {
 /// The same configuration and data give the same bytes, whatever the number of threads and wherever it was resumed.
 class TrainingRun {
  public:
+  static constexpr std::int64_t kMostSkippedInARow = 10;
+
   /// `resident`: the training data's ids are moved into the backend's memory first and stay there.
   TrainingRun(Backend& backend, const Config& config, const ModelSpec& spec, RunDirectory directory,
               std::shared_ptr<const PackedDataset> train, std::shared_ptr<const PackedDataset> valid,
@@ -55,7 +57,8 @@ class TrainingRun {
   /// Throws Error: data (damaged, or of other data), usage (more epochs are done than the configuration asks for).
   void resume(const std::string& checkpoint);
   /// Trains to the end, or until the step in which SIGINT or SIGTERM arrived: then a checkpoint is written and the
-  /// result says so. Throws Error (internal) when the loss is not finite; good checkpoints stay.
+  /// result says so. Throws Error (internal) when the loss is not finite, or when kMostSkippedInARow steps in a row
+  /// were skipped because of that; good checkpoints stay.
   TrainingResult run();
 
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
@@ -68,7 +71,9 @@ class TrainingRun {
   void train_epoch();
   void train_batch(const BatchView& batch);
   void take_losses();
+  void note_skipped(std::int64_t step, double loss);
   void log();
+  [[nodiscard]] std::vector<std::pair<std::string, double>> window_losses() const;
   /// Scalars of this step for TensorBoard, unless it is off.
   void add_events(const std::vector<Scalar>& scalars);
   void add_events(const std::string& split, const Metrics& metrics);
@@ -79,6 +84,8 @@ class TrainingRun {
   [[nodiscard]] std::optional<Metrics> evaluate_unless_interrupted();
   void check_early_stopping(const Metrics& metrics);
   void save();
+  /// [first, end) of a step's impressions, in its epoch's order.
+  [[nodiscard]] std::pair<std::int64_t, std::int64_t> impressions_of(std::int64_t step) const;
   /// The impressions of a step, and how large the parameters are by now.
   [[nodiscard]] std::string circumstances(std::int64_t step) const;
   [[nodiscard]] Error divergence(const std::string& what, std::int64_t step) const;

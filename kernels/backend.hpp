@@ -112,6 +112,8 @@ class Backend {
   virtual void update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
                             const OptimizerStep& optimizer) = 0;
   virtual void clipping_scale(std::span<const float> gradients, const SortedIds* rows, float limit, float* scale) = 0;
+  virtual void check_finite(const TaskLosses* losses, std::span<const float> gradients, const SortedIds* rows,
+                            std::int64_t* skip) = 0;
   [[nodiscard]] virtual double squared_norm(MatrixView<const float> values) = 0;
 
   [[nodiscard]] virtual std::optional<double> auc(std::span<const float> scores,

@@ -61,6 +61,13 @@ void clipping_scale(Backend& backend, std::span<const float> gradients, const So
   backend.clipping_scale(gradients, rows, limit, scale);
 }
 
+void check_finite(Backend& backend, const TaskLosses* losses, std::span<const float> gradients, const SortedIds* rows,
+                  std::int64_t* skip) {
+  const NvtxRange range("check_finite");
+  if (rows != nullptr && rows->gradient_dim == 0) throw internal_error("check_finite: ids without row gradients");
+  backend.check_finite(losses, gradients, rows, skip);
+}
+
 double squared_norm(Backend& backend, MatrixView<const float> values) {
   const NvtxRange range("squared_norm");
   return backend.squared_norm(values);

@@ -8,6 +8,7 @@ namespace esmm {
 
 class Backend;
 class SortedIds;
+struct TaskLosses;
 
 enum class OptimizerKind { sgd, adagrad, rowwise_adagrad, adam, ftrl };
 
@@ -31,6 +32,8 @@ struct OptimizerStep {
                                           // gradient before anything else (clipping); null: 1
   float l2 = 0.0F;                        // adds l2 · weight to the scaled gradient (coupled weight decay)
   std::int64_t step = 1;                  // counts from 1; adam's bias correction uses it
+  const std::int64_t* skip = nullptr;     // [1] in the backend's memory, read when the operation runs: unless it is 0,
+                                          // weights and state stay as they are to the last bit; null: 0
 };
 
 /// Throws Error (internal) if a step is counted from 0 or if FTRL, which divides by its learning rate, has none.
@@ -60,6 +63,13 @@ void update_dense(Backend& backend, std::span<float> parameters, std::span<const
 /// [1] in the backend's memory. Asynchronous on a device. Source: Pascanu et al., ICML 2013, algorithm 1.
 void clipping_scale(Backend& backend, std::span<const float> gradients, const SortedIds* rows, float limit,
                     float* scale);
+
+/// Whether a step is one to leave out, as OptimizerStep::skip takes it: skip[0] = 0 if its losses are finite and the
+/// squared norm of its gradients is within float's range, since optimizers square them; else 1. The gradients are
+/// `gradients` and, unless null, those that `embedding_gradient` left in `rows`. `losses` [1] and `skip` [1] in the
+/// backend's memory. Bitwise deterministic. Asynchronous on a device.
+void check_finite(Backend& backend, const TaskLosses* losses, std::span<const float> gradients, const SortedIds* rows,
+                  std::int64_t* skip);
 
 /// Σ x², accumulated in double in fixed chunks, so independent of the number of threads. Synchronises.
 [[nodiscard]] double squared_norm(Backend& backend, MatrixView<const float> values);

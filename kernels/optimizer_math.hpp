@@ -1,8 +1,10 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "kernels/host_device.hpp"
+#include "kernels/loss.hpp"
 #include "kernels/optimizer.hpp"
 
 namespace esmm {
@@ -64,6 +66,19 @@ template <class T>
 [[nodiscard]] ESMM_HD inline float clipping_factor(double squared_norm, float limit) {
   const double norm = std::sqrt(squared_norm), greatest = static_cast<double>(limit);
   return norm > greatest ? static_cast<float>(greatest / norm) : 1.0F;
+}
+
+/// Whether a step with these losses and this squared norm of its gradients may move anything. No comparison with what
+/// is no number holds.
+[[nodiscard]] ESMM_HD inline bool is_finite(const TaskLosses& losses, double squared_norm) {
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  constexpr auto kLargestFloat = static_cast<double>(std::numeric_limits<float>::max());
+  return losses.ctr + losses.conversion + losses.auxiliary <= kLargest && squared_norm <= kLargestFloat;
+}
+
+/// OptimizerStep::skip, where the operation runs and when it runs.
+[[nodiscard]] ESMM_HD inline bool is_skipped(const std::int64_t* skip) {
+  return skip != nullptr && *skip != 0;
 }
 
 /// The gradient that the optimizers see.

@@ -70,6 +70,8 @@ class CpuBackend : public Backend {
   void update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
                     const OptimizerStep& optimizer) override;
   void clipping_scale(std::span<const float> gradients, const SortedIds* rows, float limit, float* scale) override;
+  void check_finite(const TaskLosses* losses, std::span<const float> gradients, const SortedIds* rows,
+                    std::int64_t* skip) override;
   [[nodiscard]] double squared_norm(MatrixView<const float> values) override;
   [[nodiscard]] std::optional<double> auc(std::span<const float> scores, std::span<const std::uint8_t> labels) override;
   [[nodiscard]] std::array<TaskMetrics, 3> task_metrics(MatrixView<const float> logits, ReadOut read_out,
@@ -78,6 +80,8 @@ class CpuBackend : public Backend {
   [[nodiscard]] std::unique_ptr<SortedIds> make_sorted_ids() override;
 
  private:
+  [[nodiscard]] double squared_gradient_norm(std::span<const float> gradients, const SortedIds* rows);
+
   ThreadPool pool_;
   Precision precision_;
   CpuMemory memory_{pool_};

@@ -194,6 +194,7 @@ void CpuBackend::update_embeddings(const SortedIds& sorted_ids, const Bags& samp
                                    MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
                                    const OptimizerStep& optimizer, EmbeddingArena arena) {
   const auto& sorted = static_cast<const CpuSortedIds&>(sorted_ids);
+  if (is_skipped(optimizer.skip)) return;
   const std::int64_t dim = arena.weights.cols;
   const OccurrenceGradients gradients(sorted, sample, common, dpooled_sample, dpooled_common, dim);
   check_rows(distinct_rows(sorted, 0, sorted.segments), arena);
@@ -225,6 +226,7 @@ SparseGradient CpuBackend::row_gradients(const SortedIds& sorted) {
 }
 
 void CpuBackend::update_rows(const SortedIds& sorted, const OptimizerStep& optimizer, EmbeddingArena arena) {
+  if (is_skipped(optimizer.skip)) return;
   const SparseGradient gradient = static_cast<const CpuSortedIds&>(sorted).row_gradients();
   check_rows(gradient.rows, arena);
   const auto constants =

@@ -136,6 +136,7 @@ void CpuBackend::initialise_state(const OptimizerConfig& config, MatrixView<floa
 
 void CpuBackend::update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
                               const OptimizerStep& optimizer) {
+  if (is_skipped(optimizer.skip)) return;
   const auto constants =
       with_gradient_scale(step_constants<float>(optimizer, UpdateScope::dense), optimizer.gradient_scale);
   const auto count = static_cast<std::int64_t>(parameters.size());
@@ -148,12 +149,20 @@ void CpuBackend::update_dense(std::span<float> parameters, std::span<const float
   });
 }
 
+/// Of the towers' gradients and, unless null, those of rows.
+double CpuBackend::squared_gradient_norm(std::span<const float> gradients, const SortedIds* rows) {
+  const double squares = CpuBackend::squared_norm({gradients.data(), 1, static_cast<std::int64_t>(gradients.size())});
+  if (rows == nullptr) return squares;
+  return squares + CpuBackend::squared_norm(static_cast<const CpuSortedIds*>(rows)->row_gradients().values);
+}
+
 void CpuBackend::clipping_scale(std::span<const float> gradients, const SortedIds* rows, float limit, float* scale) {
-  const auto count = static_cast<std::int64_t>(gradients.size());
-  double squares = CpuBackend::squared_norm({gradients.data(), 1, count});
-  if (rows != nullptr)
-    squares += CpuBackend::squared_norm(static_cast<const CpuSortedIds*>(rows)->row_gradients().values);
-  *scale = clipping_factor(squares, limit);
+  *scale = clipping_factor(squared_gradient_norm(gradients, rows), limit);
+}
+
+void CpuBackend::check_finite(const TaskLosses* losses, std::span<const float> gradients, const SortedIds* rows,
+                              std::int64_t* skip) {
+  *skip = is_finite(*losses, squared_gradient_norm(gradients, rows)) ? 0 : 1;
 }
 
 double CpuBackend::squared_norm(MatrixView<const float> values) {

@@ -234,6 +234,7 @@ __global__ void reduce_segments(Segments segments, OccurrenceGradients gradients
 template <OptimizerKind kind, int W>
 __global__ void reduce_and_update_segments(Segments segments, OccurrenceGradients gradients, DeviceStep step,
                                            EmbeddingArena arena, unsigned lanes) {
+  if (step.skipped()) return;
   const Group group(lanes);
   const StepConstants<float> c = step.load();
   float* gradient = shared_memory<float>() + group.index * gradients.dim;  // each lane reads what it wrote
@@ -249,6 +250,7 @@ __global__ void reduce_and_update_segments(Segments segments, OccurrenceGradient
 template <OptimizerKind kind, int W>
 __global__ void update_distinct_rows(const std::uint32_t* rows, const std::uint32_t* count, const float* gradients,
                                      DeviceStep step, EmbeddingArena arena, unsigned lanes) {
+  if (step.skipped()) return;
   const Group group(lanes);
   const StepConstants<float> c = step.load();
   const std::int64_t dim = arena.weights.cols;

@@ -14,6 +14,7 @@ constexpr std::int64_t kNormChunk = 64 * kReduceBlock;  // elements that one blo
 template <OptimizerKind kind>
 __global__ void update_elements(DeviceStep step, std::int64_t count, const float* gradients, float* parameters,
                                 float* slot0, float* slot1) {
+  if (step.skipped()) return;
   const StepConstants<float> c = step.load();
   for (std::int64_t i = grid_thread(); i < count; i += grid_threads()) {
     float none = 0.0F;
@@ -47,12 +48,23 @@ __global__ void sum_squares(MatrixView<const float> values, const std::uint32_t*
   if (threadIdx.x == 0) sums[blockIdx.x] = total;
 }
 
-/// One block: adds `count` partial sums of squares in a fixed order.
-__global__ void limit_norm(const double* sums, std::int64_t count, const float* limit, float* scale) {
+/// Of one block: adds `count` partial sums of squares in a fixed order. The sum is thread 0's.
+__device__ double add_squares(const double* sums, std::int64_t count) {
   double sum = 0.0;
   for (std::int64_t i = threadIdx.x; i < count; i += kReduceBlock) sum += sums[i];
-  const double total = block_sum(sum, shared_memory<double>());
+  return block_sum(sum, shared_memory<double>());
+}
+
+/// One block.
+__global__ void limit_norm(const double* sums, std::int64_t count, const float* limit, float* scale) {
+  const double total = add_squares(sums, count);
   if (threadIdx.x == 0) *scale = clipping_factor(total, *limit);
+}
+
+/// One block.
+__global__ void flag_nonfinite(const double* sums, std::int64_t count, const TaskLosses* losses, std::int64_t* skip) {
+  const double total = add_squares(sums, count);
+  if (threadIdx.x == 0) *skip = is_finite(*losses, total) ? 0 : 1;
 }
 
 constexpr std::size_t kReduceBytes = kReduceBlock * sizeof(double);
@@ -89,7 +101,9 @@ void CudaBackend::update_dense(std::span<float> parameters, std::span<const floa
   });
 }
 
-void CudaBackend::clipping_scale(std::span<const float> gradients, const SortedIds* sorted, float limit, float* scale) {
+/// Enqueues sums of the squares of the towers' gradients and, unless null, of those of rows, into `partial_sums_`;
+/// returns how many sums.
+std::int64_t CudaBackend::sum_squared_gradients(std::span<const float> gradients, const SortedIds* sorted) {
   const MatrixView<const float> flat{gradients.data(), 1, static_cast<std::int64_t>(gradients.size())};
   const auto* ids = static_cast<const DeviceSortedIds*>(sorted);
   const MatrixView<const float> rows =
@@ -99,8 +113,19 @@ void CudaBackend::clipping_scale(std::span<const float> gradients, const SortedI
   partial_sums_.resize(chunks);
   enqueue_squares(queue_, flat, nullptr, partial_sums_.data());
   if (ids != nullptr) enqueue_squares(queue_, rows, ids->count.data(), partial_sums_.data() + norm_chunks(flat));
+  return chunks;
+}
+
+void CudaBackend::clipping_scale(std::span<const float> gradients, const SortedIds* rows, float limit, float* scale) {
+  const std::int64_t chunks = sum_squared_gradients(gradients, rows);
   queue_.launch<limit_norm>(Geometry{1, kReduceBlock, kReduceBytes}, partial_sums_.data(), chunks,
                             queue_.constant(limit), scale);
+}
+
+void CudaBackend::check_finite(const TaskLosses* losses, std::span<const float> gradients, const SortedIds* rows,
+                               std::int64_t* skip) {
+  const std::int64_t chunks = sum_squared_gradients(gradients, rows);
+  queue_.launch<flag_nonfinite>(Geometry{1, kReduceBlock, kReduceBytes}, partial_sums_.data(), chunks, losses, skip);
 }
 
 double CudaBackend::squared_norm(MatrixView<const float> values) {

@@ -8,11 +8,15 @@ namespace esmm::ESMM_DEVICE_NAMESPACE {
 /// What is constant over a step, as kernels take it: both parts lie in device memory and are read when the kernel runs.
 struct DeviceStep {
   DeviceStep(CommandQueue& queue, const OptimizerStep& optimizer, UpdateScope scope)
-      : constants(queue.constant(step_constants<float>(optimizer, scope))), gradient_scale(optimizer.gradient_scale) {}
+      : constants(queue.constant(step_constants<float>(optimizer, scope))),
+        gradient_scale(optimizer.gradient_scale),
+        skip(optimizer.skip) {}
   [[nodiscard]] __device__ StepConstants<float> load() const { return with_gradient_scale(*constants, gradient_scale); }
+  [[nodiscard]] __device__ bool skipped() const { return is_skipped(skip); }
 
   const StepConstants<float>* constants;
   const float* gradient_scale;  // or null
+  const std::int64_t* skip;     // or null
 };
 
 /// One optimizer step on one weight whose state lies in up to two slots.

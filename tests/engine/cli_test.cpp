@@ -340,6 +340,23 @@ TEST_F(Program, ResumeTakesOnlyWhatMayChange) {
                "--config: cannot be given with --resume");
 }
 
+TEST_F(Program, ResumeBeginsAnewWithoutACheckpointAndRefusesWhenNoneIsWhole) {
+  directory_.write("log.csv", csv_log(300));
+  run({"train", "--data", "log.csv", "--out", "run", "--dim", "2", "--hidden", "2", "--threads", "1"});
+  const std::string model = test::read_bytes(directory_ / "run/model.safetensors");
+  fs::remove_all(directory_ / "run/checkpoints");
+  fs::create_directory(directory_ / "run/checkpoints");  // as the set-up leaves it
+  test::write_bytes(directory_ / "run/model.safetensors", "");
+  EXPECT_THAT(run({"train", "--resume", "run"}).err, HasSubstr("no checkpoint was written yet"));
+  EXPECT_TRUE(test::read_bytes(directory_ / "run/model.safetensors") == model);
+  for (const auto& checkpoint : fs::directory_iterator(directory_ / "run/checkpoints")) {
+    fs::resize_file(checkpoint.path(), 100);
+  }
+  const ProgramResult refused = run_to_fail({"train", "--resume", "run"});
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_THAT(refused.err, HasSubstr("none of its 1 checkpoints is whole"));
+}
+
 TEST_F(Program, TrainEvalAndReportLeaveAPageWhoseRocsAreThoseOfTheAucs) {
   directory_.write("log.csv", csv_log(3000));
   run({"train", "--data", "log.csv", "--valid", "log.csv", "--out", "run", "--dim", "2", "--hidden", "2",

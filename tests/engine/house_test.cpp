@@ -70,6 +70,11 @@ TEST(House, TheEngineDoesNotKnowItsCommandLine) {
   }
 }
 
+std::string content(const fs::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
 TEST(House, OnlyTheCommandLineReadsTheEnvironment) {
   for (const char* folder : {"kernels", "io", "engine"}) {
     for (const auto& entry : fs::recursive_directory_iterator(fs::path(ESMM_SOURCE_DIR) / folder)) {
@@ -82,9 +87,14 @@ TEST(House, OnlyTheCommandLineReadsTheEnvironment) {
   }
 }
 
-std::string content(const fs::path& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
+// docs/reliability.md: a mapped file that is cut short ends a program by a signal.
+TEST(House, NoFileIsMemoryMapped) {
+  for (const char* folder : {"kernels", "io", "engine"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(ESMM_SOURCE_DIR) / folder)) {
+      if (!entry.is_regular_file()) continue;
+      EXPECT_EQ(content(entry.path()).find("mmap("), std::string::npos) << entry.path();
+    }
+  }
 }
 
 std::string lower_case(std::string text) {

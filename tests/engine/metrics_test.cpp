@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/report.hpp"
+#include "kernels/error.hpp"
 
 namespace esmm {
 namespace {
@@ -38,6 +39,28 @@ struct Rows {
 
 double sigma(double x) {
   return 1.0 / (1.0 + std::exp(-x));
+}
+
+TEST(Metrics, RemovedImpressionsAreAsIfTheyHadNotBeenAdded) {
+  Rows rows, expected;
+  constexpr int kRows = 100;
+  for (int i = 0; i < kRows; ++i) {
+    const auto a = static_cast<float>(i % 7) - 3.0F, b = static_cast<float>(i) / 10.0F;
+    const bool kept = i < 20 || (i >= 50 && i < 97);
+    rows.add(kept ? a : std::nanf(""), b, i % 2, i % 4 / 3);
+    if (kept) expected.add(a, b, i % 2, i % 4 / 3);
+  }
+  const std::unique_ptr<Backend> backend = make_cpu_backend(1);
+  MetricsCollector collector(*backend, kRows);
+  rows.add(collector, 0, kRows);
+  collector.remove(97, 3);   // at the end
+  collector.remove(20, 0);   // nothing
+  collector.remove(20, 30);  // fewer than lie behind them
+  EXPECT_EQ(collector.size(), 67);
+  EXPECT_EQ(collector.result().values, expected.metrics().values);
+  collector.remove(0, 40);  // more than lie behind them
+  EXPECT_EQ(collector.size(), 27);
+  EXPECT_THROW(collector.remove(20, 8), Error);
 }
 
 TEST(Metrics, CvrCoversClickedImpressionsOnlyAndTheOthersAll) {

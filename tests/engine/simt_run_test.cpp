@@ -153,14 +153,21 @@ TEST_F(SimtRun, ResidentIdsGiveTheSameBytesAsStreamedBatches) {
   EXPECT_TRUE(train(config(), on_simt(), true).bytes() == streamed);
 }
 
-TEST_F(SimtRun, AStepNeitherAllocatesNorSynchronisesOnceItsShapesAreKnownClippedOrNot) {
+TEST_F(SimtRun, AStepNeitherAllocatesNorSynchronisesOnceItsShapesAreKnownClippedAndJudgedOrNot) {
   std::set<std::int64_t> synchronisations;  // of the feed, which waits for uploads
-  for (const auto& [clip_norm, tables] : {std::pair{0.0F, false}, {0.01F, false}, {0.01F, true}}) {
-    SCOPED_TRACE(testing::Message() << "clip_norm " << clip_norm << (tables ? ", with tables" : ""));
+  using enum OnNonfinite;
+  for (const auto& [clip_norm, tables, on_nonfinite] : {std::tuple{0.0F, false, error},
+                                                        {0.01F, false, error},
+                                                        {0.01F, true, error},
+                                                        {0.0F, false, skip},
+                                                        {0.01F, false, skip}}) {
+    SCOPED_TRACE(testing::Message() << "clip_norm " << clip_norm << (tables ? ", with tables" : "")
+                                    << (on_nonfinite == skip ? ", may skip" : ""));
     const std::unique_ptr<Backend> backend = on_simt();
     Config c = config();
     c.clip_norm = clip_norm;
     c.clip_tables = tables;
+    c.on_nonfinite = on_nonfinite;
     const ModelSpec model = spec(c);
     LoaderOptions options;
     options.batch_size = c.batch_size;
@@ -183,7 +190,7 @@ TEST_F(SimtRun, AStepNeitherAllocatesNorSynchronisesOnceItsShapesAreKnownClipped
     EXPECT_EQ(after.graph_launches, before.graph_launches + loader.batches_per_epoch());
     synchronisations.insert(after.synchronisations - before.synchronisations);
   }
-  EXPECT_EQ(synchronisations.size(), 1U) << "clipping adds none";
+  EXPECT_EQ(synchronisations.size(), 1U) << "neither adds any";
 }
 
 TEST_F(SimtRun, ClipsAsTheCpuDoesWithinTheRoundingOfItsStepsAndAlikeUnderEverySchedule) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "kernels/error.hpp"
 #include "tests/support/allocation_counter.hpp"
@@ -32,6 +33,17 @@ struct Bench {
     for (std::int64_t r = 0; r < t.rows; ++r) all.insert(all.end(), t.row(r), t.row(r) + t.cols);
     const auto towers = parameters.towers().flat();
     all.insert(all.end(), towers.begin(), towers.end());
+    return all;
+  }
+  /// Of the optimizer.
+  [[nodiscard]] std::vector<float> state() {
+    std::vector<float> all;
+    for (const StridedTensor& t : trainer.optimizer().tensors()) {
+      for (std::int64_t r = 0; r < t.rows; ++r) {
+        const float* row = t.data + r * t.stride;
+        all.insert(all.end(), row, row + t.cols);
+      }
+    }
     return all;
   }
   Config config;
@@ -98,7 +110,7 @@ TEST(Trainer, LossesTakenLateAreThoseTakenAfterEveryStep) {
     late.trainer.step(batch.view());
   }
   EXPECT_EQ(late.trainer.pending_losses(), 7);
-  const std::span<const TaskLosses> taken = late.trainer.take_losses();
+  const std::span<const StepLosses> taken = late.trainer.take_losses();
   ASSERT_EQ(taken.size(), expected.size());
   for (std::size_t i = 0; i < taken.size(); ++i) {
     EXPECT_EQ(taken[i].ctr, expected[i].ctr);
@@ -173,6 +185,58 @@ TEST(Trainer, ClippingScalesTheWholeGradientToTheGivenNorm) {
   EXPECT_TRUE(std::equal(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(tables), towers_only.begin()));
 }
 
+// Adam's bias correction and schedules go by the number of the step, so that only its own step leaves no trace of it.
+TEST(Trainer, ABatchThatIsNotFiniteIsSkippedAsIfItHadNotBeenThere) {
+  Config config = toy_config(Activation::prelu);
+  config.embedding_l2 = config.tower_l2 = 1e-3F;
+  config.on_nonfinite = OnNonfinite::skip;
+  for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adagrad, OptimizerKind::rowwise_adagrad,
+                                   OptimizerKind::ftrl, OptimizerKind::adam}) {
+    config.optimizer = kind;
+    for (const auto& [clip_norm, clip_tables] : {std::pair{0.0F, false}, {0.05F, false}, {0.05F, true}}) {
+      config.clip_norm = clip_norm;
+      config.clip_tables = clip_tables;
+      Bench bench(config), without(config);
+      const HostBatch before = toy_batch(bench.parameters.spec(), 60, 1),
+                      after = toy_batch(without.parameters.spec(), 60, 2);
+      HostBatch large = before, infinite = before;
+      large.sample_weights.back() = 1e30F;  // a finite loss whose gradient's square is none
+      infinite.dense.front() = std::numeric_limits<float>::infinity();
+      for (const HostBatch* bad : {&large, &infinite}) {
+        bench.trainer.step(before.view());
+        const std::vector<float> parameters = bench.bytes(), state = bench.state();
+        bench.trainer.step(bad->view());
+        EXPECT_EQ(bench.bytes(), parameters);
+        EXPECT_EQ(bench.state(), state);
+        bench.trainer.step(after.view());
+        without.trainer.step(before.view());
+        without.trainer.step(after.view());
+      }
+      if (kind != OptimizerKind::adam) {
+        EXPECT_EQ(bench.bytes(), without.bytes());
+        EXPECT_EQ(bench.state(), without.state());
+      }
+      const std::span<const StepLosses> losses = bench.trainer.take_losses();
+      for (std::size_t i = 0; i < losses.size(); ++i) {
+        EXPECT_EQ(losses[i].skipped, i % 3 == 1 ? 1 : 0) << i;
+        EXPECT_EQ(std::isfinite(losses[i].total(bench.trainer.objective())), i != 4) << i;
+      }
+    }
+  }
+}
+
+TEST(Trainer, ReadyToSkipItTrainsAsItDoesOtherwise) {
+  Config config = toy_config(Activation::prelu);
+  const auto bytes = [&](OnNonfinite on_nonfinite) {
+    config.on_nonfinite = on_nonfinite;
+    Bench bench(config);
+    for (std::uint64_t step = 0; step < 5; ++step)
+      bench.trainer.step(toy_batch(bench.parameters.spec(), 150, step).view());
+    return bench.bytes();
+  };
+  EXPECT_EQ(bytes(OnNonfinite::skip), bytes(OnNonfinite::error));
+}
+
 TEST(Trainer, LearnsALogThatItsFeaturesDecide) {
   Config config = toy_config(Activation::prelu);
   config.lr = 0.02F;
@@ -196,6 +260,7 @@ TEST(Trainer, AStepAllocatesNothingOnceTheLargestBatchHasBeenSeen) {
   for (const float clip_norm : {0.0F, 0.05F}) {
     config.clip_norm = clip_norm;
     config.clip_tables = clip_norm > 0;
+    config.on_nonfinite = clip_norm > 0 ? OnNonfinite::skip : OnNonfinite::error;
     Bench bench(config);
     const HostBatch large = toy_batch(bench.parameters.spec(), 300, 1);
     const HostBatch small = toy_batch(bench.parameters.spec(), 70, 2);

@@ -30,7 +30,7 @@ sources() {
         block) echo 'io/(block_codec|column_codec)' ;;
         manifest) echo 'io/manifest' ;;
         vocabulary) echo 'io/vocabulary' ;;
-        safetensors) echo 'io/safetensors' ;;
+        safetensors) echo 'io/safetensors_(reader|format)' ;;
     esac
 }
 

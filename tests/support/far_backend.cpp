@@ -280,7 +280,8 @@ void FarBackend::sort_ids(const Bags& sample, const Bags& common, SortedIds& sor
 void FarBackend::update_embeddings(const SortedIds& sorted, const Bags& sample, const Bags& common,
                                    MatrixView<const float> dpooled_sample, MatrixView<const float> dpooled_common,
                                    const OptimizerStep& optimizer, EmbeddingArena arena) {
-  note(&sorted, sample, common, dpooled_sample, dpooled_common, optimizer.gradient_scale, arena.weights, arena.state);
+  note(&sorted, sample, common, dpooled_sample, dpooled_common, optimizer.gradient_scale, optimizer.skip, arena.weights,
+       arena.state);
   const FarMemory::Open open(far_);
   CpuBackend::update_embeddings(sorted, trimmed(sample), trimmed(common), dpooled_sample, dpooled_common, optimizer,
                                 arena);
@@ -295,7 +296,7 @@ void FarBackend::embedding_gradient(SortedIds& sorted, const Bags& sample, const
 }
 
 void FarBackend::update_rows(const SortedIds& sorted, const OptimizerStep& optimizer, EmbeddingArena arena) {
-  note(&sorted, optimizer.gradient_scale, arena.weights, arena.state);
+  note(&sorted, optimizer.gradient_scale, optimizer.skip, arena.weights, arena.state);
   const FarMemory::Open open(far_);
   CpuBackend::update_rows(sorted, optimizer, arena);
 }
@@ -347,7 +348,7 @@ void FarBackend::initialise_state(const OptimizerConfig& config, MatrixView<floa
 
 void FarBackend::update_dense(std::span<float> parameters, std::span<const float> gradients, std::span<float> state,
                               const OptimizerStep& optimizer) {
-  note(parameters, gradients, state, optimizer.gradient_scale);
+  note(parameters, gradients, state, optimizer.gradient_scale, optimizer.skip);
   const FarMemory::Open open(far_);
   CpuBackend::update_dense(parameters, gradients, state, optimizer);
 }
@@ -356,6 +357,13 @@ void FarBackend::clipping_scale(std::span<const float> gradients, const SortedId
   note(gradients, rows, scale);
   const FarMemory::Open open(far_);
   CpuBackend::clipping_scale(gradients, rows, limit, scale);
+}
+
+void FarBackend::check_finite(const TaskLosses* losses, std::span<const float> gradients, const SortedIds* rows,
+                              std::int64_t* skip) {
+  note(losses, gradients, rows, skip);
+  const FarMemory::Open open(far_);
+  CpuBackend::check_finite(losses, gradients, rows, skip);
 }
 
 double FarBackend::squared_norm(MatrixView<const float> values) {
