@@ -9,7 +9,7 @@
 #include "engine/evaluation_record.hpp"
 #include "engine/evaluator.hpp"
 #include "engine/interrupt.hpp"
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "engine/run_model.hpp"
 #include "engine/truth.hpp"
 #include "kernels/error.hpp"

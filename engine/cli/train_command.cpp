@@ -18,7 +18,7 @@
 #include "engine/interrupt.hpp"
 #include "engine/machine.hpp"
 #include "engine/memory_estimate.hpp"
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "engine/report/page.hpp"
 #include "engine/stopwatch.hpp"
 #include "engine/training_run.hpp"
