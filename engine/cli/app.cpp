@@ -17,6 +17,7 @@
 #include "engine/config_options.hpp"
 #include "engine/device.hpp"
 #include "kernels/error.hpp"
+#include "io/messages.hpp"
 
 namespace esmm {
 
@@ -287,9 +288,8 @@ void no_command(const std::vector<std::string>& rest, const std::deque<Command>&
   for (const Command& command : commands) names.push_back(command.name());
   const std::string all = fmt::format("{}", fmt::join(names.begin() + 2, names.end(), ", "));
   if (rest.empty()) throw usage_error("no command. Give one of {}; esmm_gpu --help describes them.", all);
-  const std::string near = nearest(rest.front(), names);
   throw usage_error("no such command: {}. {}", rest.front(),
-                    near.empty() ? fmt::format("Give one of {}.", all) : fmt::format("Did you mean {}?", near));
+                    did_you_mean(rest.front(), names, fmt::format("Give one of {}.", all)));
 }
 
 void dispatch(int argc, char** argv) {

@@ -64,12 +64,13 @@ INSTANTIATE_TEST_SUITE_P(
     Usage, CommandLineErrors,
     testing::Values(
         BadUsage{{}, 2, "no command. Give one of synth, convert"},
-        BadUsage{{"trian"}, 2, "no such command: trian. Did you mean train?"},
+        BadUsage{{"trian"}, 2, "no such command: trian. Did you mean \"train\"?"},
         BadUsage{{"--verbose"}, 2, "no such command: --verbose"},
         BadUsage{{"train"}, 2, "train: --data is needed. Give a packed dataset"},
-        BadUsage{{"train", "--dta", "x"}, 2, "no such flag: --dta. Did you mean --data?"},
-        BadUsage{
-            {"train", "--batch_size=5", "--data", "x"}, 2, "no such flag: --batch_size. Did you mean --batch-size?"},
+        BadUsage{{"train", "--dta", "x"}, 2, "no such flag: --dta. Did you mean \"--data\"?"},
+        BadUsage{{"train", "--batch_size=5", "--data", "x"},
+                 2,
+                 "no such flag: --batch_size. Did you mean \"--batch-size\"?"},
         BadUsage{{"train", "--qqqqqqqq"}, 2, "no such flag: --qqqqqqqq. See esmm_gpu train --help"},
         BadUsage{{"train", "x"}, 2, "unexpected argument \"x\""},
         BadUsage{{"train", "--data", "x", "eval"}, 2, "unexpected argument \"eval\""},
