@@ -51,8 +51,8 @@ void Command::flag(const std::string& name, const std::string& value, const std:
   app_->add_option("--" + name)->type_name(value)->description(help)->group(kOwnGroup);
 }
 
-void Command::toggle(const std::string& name, const std::string& help) {
-  app_->add_flag("--" + name)->description(help)->group(kOwnGroup);
+void Command::json_flag(const std::string& result) {
+  app_->add_flag("--json")->description(fmt::format("print {} as one JSON document", result))->group(kOwnGroup);
 }
 
 void Command::positional(const std::string& name, const std::string& help) {

@@ -190,6 +190,24 @@ TEST_F(Program, ConvertJsonIsOneDocument) {
   EXPECT_THAT(report["schema"].get<std::string>(), HasSubstr("purchase"));
 }
 
+TEST_F(Program, SynthTrainAndEvalAlsoPrintTheirResultAsOneJsonDocument) {
+  const json made = json::parse(run({"synth", "--out", "log", "--rows", "400", "--json"}).out);
+  EXPECT_EQ(made["path"], "log");
+  EXPECT_EQ(made["impressions"], 800);
+  for (const char* key : {"common_rows", "clicks", "conversions", "text_bytes", "seconds"}) {
+    EXPECT_TRUE(made[key].is_number()) << key;
+  }
+  json trained =
+      json::parse(run({"train", "--data", "log", "--out", "run", "--dim", "2", "--hidden", "2", "--json"}).out);
+  EXPECT_EQ(trained["run"], "run");
+  trained.erase("run");
+  EXPECT_EQ(trained, json::parse(test::read_bytes(directory_ / "run/summary.json")));
+  const json evaluated = json::parse(run({"eval", "--run", "run", "--data", "log", "--json"}).out);
+  EXPECT_EQ(evaluated, trained["metrics"]["valid"]);
+  const json resumed = json::parse(run({"train", "--resume", "run", "--epochs", "2", "--json"}).out);
+  EXPECT_EQ(resumed["epochs"], 2);
+}
+
 TEST_F(Program, ConvertRefusesADirectoryThatExistsAndDataThatIsPacked) {
   directory_.write("log.csv", csv_log(50));
   run({"convert", "--data", "log.csv", "--out", "packed"});
