@@ -9,13 +9,13 @@
 namespace esmm {
 
 /// The commands of the program, called by the command line once flags and files are resolved. Each prints its result
-/// to stdout, its progress and warnings to stderr, and throws Error.
+/// to stdout (with `json` as one document), its progress and warnings to stderr, and throws Error.
 
 /// Trains; `config.data` is needed. The configuration is resolved and valid.
 /// `resume` names the run directory to continue, or is empty for a new run. Then `config` is that run's config.toml
 /// with whichever of --epochs, --device, --threads and --log-level were given on top, and config.out is `resume`: the
 /// command line has refused everything else, so nothing remains to be merged.
-void train_command(const Config& config, const std::string& resume);
+void train_command(const Config& config, const std::string& resume, bool json);
 
 struct EvalOptions {
   std::string run, data, truth;
@@ -70,6 +70,6 @@ struct ReportOptions {
 };
 void report_command(const ReportOptions& options);
 
-void synth_command(const SynthOptions& options);
+void synth_command(const SynthOptions& options, bool json);
 
 }  // namespace esmm

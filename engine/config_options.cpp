@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 
 namespace esmm {
 
@@ -196,34 +195,6 @@ Choices choices(SynthProfile) {
 
 std::string joined(Choices names) {
   return fmt::format("{}", fmt::join(names, "|"));
-}
-
-std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
-  // Levenshtein distance, one row of its table at a time.
-  const auto distance = [&](const std::string& other) {
-    std::vector<std::size_t> row(other.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 1; i <= name.size(); ++i) {
-      std::size_t diagonal = row[0];
-      row[0] = i;
-      for (std::size_t j = 1; j <= other.size(); ++j) {
-        const std::size_t substituted = diagonal + (name[i - 1] == other[j - 1] ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({substituted, row[j] + 1, row[j - 1] + 1});
-      }
-    }
-    return row.back();
-  };
-  std::string best;
-  std::size_t best_distance = name.size() / 3 + 2;  // farther apart it is another word, not a misspelling
-  for (const std::string& candidate : candidates) {
-    const std::size_t d = distance(candidate);
-    if (d < best_distance) {
-      best_distance = d;
-      best = candidate;
-    }
-  }
-  return best;
 }
 
 }  // namespace esmm

@@ -99,7 +99,4 @@ void parse_value(std::string_view text, const std::string& where, std::optional<
   parse_value(text, where, out.emplace());
 }
 
-/// The candidate nearest to `name` by edit distance, when it is near enough to be what was meant; else empty.
-[[nodiscard]] std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
-
 }  // namespace esmm

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "engine/config_options.hpp"
+#include "io/messages.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -83,9 +84,7 @@ std::string typed_text(const toml::node& node, ValueType type, const std::string
 }
 
 Error unknown_key(const std::string& where, std::string_view key, const std::vector<std::string>& known) {
-  const std::string near = nearest(key, known);
-  const std::string remedy = near.empty() ? "See docs/cli.md for all keys." : fmt::format("Did you mean {}?", near);
-  return usage_error("{}: no such key. {}", where, remedy);
+  return usage_error("{}: no such key. {}", where, did_you_mean(key, known, "See docs/cli.md for all keys."));
 }
 
 void apply_field(FieldConfig& field, const toml::table& settings, const std::string& file) {

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "io/file.hpp"
 #include "io/sealed_json.hpp"
 #include "kernels/error.hpp"

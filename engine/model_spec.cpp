@@ -5,7 +5,7 @@
 #include <limits>
 #include <numeric>
 
-#include "engine/config_options.hpp"
+#include "io/messages.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -74,9 +74,8 @@ ModelSpec make_model_spec(const Config& config, const Schema& schema, const Voca
     if (schema.find(name) < 0) {
       std::vector<std::string> known;
       for (const Field& field : schema.fields) known.push_back(field.name);
-      const std::string near = nearest(name, known);
       throw usage_error("[fields.\"{}\"]: the data has no such field. {}", name,
-                        near.empty() ? "`esmm_gpu inspect` lists them." : fmt::format("Did you mean {}?", near));
+                        did_you_mean(name, known, "`esmm_gpu inspect` lists them."));
     }
   }
   for (const Field& field : schema.fields) spec.inputs.fields.push_back(field_input(config, field, spec.tables));

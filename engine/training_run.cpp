@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/interrupt.hpp"
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "engine/stopwatch.hpp"
 #include "kernels/error.hpp"
 #include "kernels/nvtx.hpp"

@@ -73,7 +73,7 @@ std::optional<Problem> RecordParser::scan_any(std::string_view text, Record& rec
                    side_ == Side::sample ? "has a common field in a sample row" : "has a sample field in a common row");
   }
   if (record.field == FieldLookup::kUnknown) {
-    return problem(BadRowKind::unknown_field, "has a field that the schema does not have");
+    return problem(BadRowKind::unknown_field, lookup_.complaint(text.substr(0, field_end)));
   }
   switch (scan_id(text.substr(field_end + 1, id_end - field_end - 1), record.id)) {
     case Scan::not_a_number:

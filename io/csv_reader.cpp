@@ -289,8 +289,8 @@ class Plan {
   Column& column(const std::string& name, const char* key) {
     const auto found = std::find(header_.begin(), header_.end(), name);
     if (found == header_.end()) {
-      throw data_error("{}:1: the header lacks the column {} that the schema names as {}. It has {}.", path_,
-                       in_quotes(name), key, listed(header_));
+      throw data_error("{}:1: the header lacks the column {} that the schema names as {}. {}", path_, in_quotes(name),
+                       key, did_you_mean(name, header_, fmt::format("It has {}.", listed(header_))));
     }
     return columns_[static_cast<std::size_t>(found - header_.begin())];
   }

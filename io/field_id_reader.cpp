@@ -162,7 +162,7 @@ std::optional<Problem> FieldIdReader::parse_feature(std::string_view cell, Featu
   if (feature.id.empty()) return problem(BadRowKind::number, "has no id");
   const int field = lookup_.find(feature.field);
   if (field == FieldLookup::kIgnored) return std::nullopt;
-  if (field < 0) return problem(BadRowKind::unknown_field, "has a field that the schema does not have");
+  if (field < 0) return problem(BadRowKind::unknown_field, lookup_.complaint(feature.field));
   float value = 1;
   if (feature.value) {
     switch (scan_value(*feature.value, value)) {

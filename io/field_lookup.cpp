@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "io/messages.hpp"
+
 namespace esmm {
 namespace {
 
@@ -21,8 +23,10 @@ FieldLookup::FieldLookup(const Schema& schema, Side side) {
   const std::size_t names = schema.fields.size() + schema.ignore.size();
   slots_.resize(std::bit_ceil(4 * names + 1));  // sparse: a probe rarely meets another name
   mask_ = slots_.size() - 1;
-  int index = 0;
-  for (const Field& field : schema.fields) insert(field.name, field.side == side ? index++ : kOtherSide);
+  for (const Field& field : schema.fields) {
+    if (field.side == side) names_.push_back(field.name);
+    insert(field.name, field.side == side ? static_cast<int>(names_.size()) - 1 : kOtherSide);
+  }
   for (const std::string& ignored : schema.ignore) insert(ignored, kIgnored);
 }
 
@@ -42,6 +46,12 @@ int FieldLookup::find(std::string_view name) const {
     return name.empty() ? kUnknown : find_short(first_word(name), static_cast<int>(name.size()));
   const auto found = long_names_.find(name);
   return found == long_names_.end() ? kUnknown : found->second;
+}
+
+std::string FieldLookup::complaint(std::string_view name) const {
+  std::string what = "has a field that the schema does not have";
+  if (const std::string near = nearest(name, names_); !near.empty()) what += " (it has " + in_quotes(near) + ")";
+  return what;
 }
 
 }  // namespace esmm

@@ -21,6 +21,10 @@ class FieldLookup {
 
   [[nodiscard]] int find(std::string_view name) const;
 
+  /// What a row that names an unknown field has done: "has a field that the schema does not have", and what it may
+  /// mean.
+  [[nodiscard]] std::string complaint(std::string_view name) const;
+
   /// The same for a name that starts at `word` and has `length` <= 7 bytes.
   [[nodiscard]] int find_short(std::uint64_t word, int length) const {
     const std::uint64_t key = short_key(word, length);
@@ -43,6 +47,7 @@ class FieldLookup {
   }
   void insert(const std::string& name, int index);
 
+  std::vector<std::string> names_;  // of this side
   std::vector<Slot> slots_;
   std::size_t mask_ = 0;
   std::map<std::string, int, std::less<>> long_names_;

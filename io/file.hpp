@@ -91,17 +91,20 @@ class StagedFile {
 /// stages the same target.
 class StagedDirectory {
  public:
-  /// Throws Error (usage) if `target` exists.
-  explicit StagedDirectory(std::string target);
+  enum class Existing { refuse, replace };
+  /// Throws Error (usage) if `target` exists and is to be refused.
+  explicit StagedDirectory(std::string target, Existing existing = Existing::refuse);
   ~StagedDirectory();
   StagedDirectory(const StagedDirectory&) = delete;
   StagedDirectory& operator=(const StagedDirectory&) = delete;
   [[nodiscard]] const std::string& path() const { return path_; }
-  /// Syncs the directory and gives it its name. Files inside must have been synced.
+  /// Syncs the directory and gives it its name. Files inside must have been synced. What it replaces is removed after
+  /// that; on a file system that cannot exchange names, just before, so that a kill in between leaves neither.
   void commit();
 
  private:
   std::string target_, path_;
+  Existing existing_;
   File lock_;
   bool committed_ = false;
 };

@@ -21,6 +21,13 @@ struct Problem {
 /// "a", "b" and 7 more
 [[nodiscard]] std::string listed(const std::vector<std::string>& names);
 
+/// The candidate nearest to `name` by edit distance, when it is near enough to be what was meant; else empty.
+[[nodiscard]] std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
+
+/// The last sentence of a message about an unknown name: 'Did you mean "batch_size"?', or `otherwise`.
+[[nodiscard]] std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates,
+                                       std::string_view otherwise);
+
 /// The message is "file:line: what. remedy".
 [[nodiscard]] BadRow bad_row(const Problem& problem, const std::string& file, std::uint64_t line);
 

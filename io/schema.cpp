@@ -2,7 +2,6 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -10,15 +9,23 @@
 #include <set>
 #include <sstream>
 
+#include "io/messages.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
 namespace {
 
-constexpr std::array<std::string_view, 9> kKeys{"click",  "conversion", "sample_id", "common_key", "sample",
-                                                "common", "dense",      "ignore",    "tables"};
+const std::vector<std::string> kKeys{"click",  "conversion", "sample_id", "common_key", "sample",
+                                     "common", "dense",      "ignore",    "tables"};
 constexpr const char* kKeyList =
-    "click, conversion, sample_id, common_key, sample, common, dense, ignore and the table [tables]";
+    "The keys of a schema are click, conversion, sample_id, common_key, sample, common, dense, ignore and the table "
+    "[tables].";
+
+std::vector<std::string> names_of(const std::vector<Field>& fields) {
+  std::vector<std::string> names;
+  for (const Field& field : fields) names.push_back(field.name);
+  return names;
+}
 
 /// One schema file being read: every complaint names the file, the line and the key.
 class SchemaFile {
@@ -31,7 +38,7 @@ class SchemaFile {
     }
     for (const auto& [key, node] : root_) {
       if (std::find(kKeys.begin(), kKeys.end(), key.str()) == kKeys.end()) {
-        throw complaint(node, "unknown key \"{}\". The keys of a schema are {}.", key.str(), kKeyList);
+        throw complaint(node, "unknown key \"{}\". {}", key.str(), did_you_mean(key.str(), kKeys, kKeyList));
       }
     }
   }
@@ -70,8 +77,8 @@ class SchemaFile {
     for (const auto& [field, table] : *node->as_table()) {
       const int index = schema.find(field.str());
       if (index < 0) {
-        throw complaint(table, "[tables] names \"{}\", which is neither in sample nor in common. Add it there.",
-                        field.str());
+        throw complaint(table, "[tables] names \"{}\", which is neither in sample nor in common. {}", field.str(),
+                        did_you_mean(field.str(), names_of(schema.fields), "Add it there."));
       }
       schema.fields[static_cast<std::size_t>(index)].table = column(table, field.str());
     }
@@ -95,12 +102,6 @@ toml::array to_array(const std::vector<std::string>& names) {
   toml::array array;
   for (const std::string& name : names) array.push_back(name);
   return array;
-}
-
-std::vector<std::string> names_of(const std::vector<Field>& fields) {
-  std::vector<std::string> names;
-  for (const Field& field : fields) names.push_back(field.name);
-  return names;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "io/messages.hpp"
 #include "io/readers.hpp"
 #include "io/scan.hpp"
 #include "kernels/error.hpp"
@@ -32,9 +33,10 @@ bool is_dense(std::string_view name, ColumnKind kind) {
 }
 
 Error no_label(const std::string& file, const char* label, const char* names, const std::vector<std::string>& header) {
+  const std::string near = nearest(label, header);
   return data_error(
-      "{}:1: no {} column in the header, which has {}. Name one {}, or name it in a --schema FILE.toml: {} = \"…\".",
-      file, label, listed(header), names, label);
+      "{}:1: no {} column in the header, which has {}. Name one {}, or name it in a --schema FILE.toml: {} = {}.", file,
+      label, listed(header), names, label, in_quotes(near.empty() ? "…" : near));
 }
 
 }  // namespace

@@ -35,6 +35,17 @@ void rename_to_target(const std::string& from, const std::string& to) {
   sync_directory(parent_directory(to));
 }
 
+/// Gives the directory `from` the name `to`, and what had that name the name `from`, in one instant. False where the
+/// system or the file system cannot.
+bool exchange_names(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
+    if (errno == EINVAL || errno == ENOSYS) return false;
+    throw io_error("{}: cannot rename to its final name: {}.", from, std::strerror(errno));
+  }
+  sync_directory(parent_directory(to));
+  return true;
+}
+
 /// Whether the open file still has its name: who waits for a lock may get that of a file which is gone, and whose name
 /// another one has by now.
 bool is_named(int descriptor, const std::string& path) {
@@ -173,9 +184,10 @@ std::string staging_name_of_new(const std::string& target) {
 }
 }  // namespace
 
-StagedDirectory::StagedDirectory(std::string target)
+StagedDirectory::StagedDirectory(std::string target, Existing existing)
     : target_(without_trailing_slashes(std::move(target))),
-      path_(staging_name_of_new(target_)),
+      path_(existing == Existing::refuse ? staging_name_of_new(target_) : staging_name(target_)),
+      existing_(existing),
       lock_(create_directory(path_)) {}
 
 StagedDirectory::~StagedDirectory() {
@@ -185,7 +197,15 @@ StagedDirectory::~StagedDirectory() {
 
 void StagedDirectory::commit() {
   sync_directory(path_);
-  rename_to_target(path_, target_);
+  std::error_code ignored;
+  if (existing_ == Existing::refuse || !fs::exists(fs::symlink_status(target_))) {
+    rename_to_target(path_, target_);  // fails on a directory that another process has made meanwhile
+  } else if (exchange_names(path_, target_)) {
+    fs::remove_all(path_, ignored);
+  } else {
+    fs::remove_all(target_, ignored);
+    rename_to_target(path_, target_);
+  }
   committed_ = true;
 }
 

@@ -13,9 +13,11 @@
 
 #include "engine/cli/command.hpp"
 #include "engine/cli/logging.hpp"
+#include "engine/cli/result.hpp"
 #include "engine/commands.hpp"
 #include "engine/config_options.hpp"
 #include "engine/device.hpp"
+#include "io/messages.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -65,14 +67,14 @@ void resume_training(const Command& command) {
   }
   Config config = start(changes, file);
   config.out = run;
-  train_command(config, run);
+  train_command(config, run, command.json());
 }
 
 void train(const Command& command) {
   if (command.given("--resume")) return resume_training(command);
   const Config config = start(command.config_values(), command.get("--config"));
   if (config.data.empty()) throw usage_error("train: --data is needed. {}", kDataRemedy);
-  train_command(config, {});
+  train_command(config, {}, command.json());
 }
 
 void add_train(Command& command) {
@@ -81,6 +83,7 @@ void add_train(Command& command) {
   command.example("esmm_gpu train --resume runs/first");
   command.flag("config", "FILE.toml", "read options from this file; flags win");
   command.flag("resume", "RUN", "continue this run from its last checkpoint");
+  command.json_flag("summary.json, with the run's directory");
   command.all_config_flags();
   command.run = train;
 }
@@ -97,6 +100,7 @@ void add_synth(Command& command) {
   command.flag("selection-bias", "X", "correlation of the click and conversion logits, from -1 to 1 [0.5]");
   command.flag("click-rate", "P", "clicks per impression; else the profile's");
   command.flag("conversion-rate", "P", "conversions per click; else the profile's");
+  command.json_flag("the sizes");
   command.common_flags();
   command.run = [](const Command& given) {
     const Config config = start(given.config_values());
@@ -113,7 +117,7 @@ void add_synth(Command& command) {
     set("--selection-bias", options.selection_bias);
     set("--click-rate", options.click_rate);
     set("--conversion-rate", options.conversion_rate);
-    synth_command(options);
+    synth_command(options, given.json());
   };
 }
 
@@ -124,7 +128,7 @@ void add_convert(Command& command) {
   for (const char* flag : {"schema", "vocab", "min-count", "encoding", "buckets", "on-bad-row", "on-contradiction"}) {
     command.config_flag(flag);
   }
-  command.toggle("json", "print the report as JSON");
+  command.json_flag("the report");
   command.common_flags();
   command.run = [](const Command& given) {
     const Config config = start(given.config_values());
@@ -140,7 +144,7 @@ void add_convert(Command& command) {
                      .on_bad_row = config.on_bad_row,
                      .on_contradiction = config.on_contradiction,
                      .threads = config.threads,
-                     .json = given.given("--json")});
+                     .json = given.json()});
   };
 }
 
@@ -148,12 +152,12 @@ void add_inspect(Command& command) {
   command.example("esmm_gpu inspect packed");
   command.example("esmm_gpu inspect runs/first --json");
   command.positional("path", "a packed dataset, a vocabulary or a run");
-  command.toggle("json", "print the report as JSON");
+  command.json_flag("the report");
   command.common_flags();
   command.run = [](const Command& given) {
     static_cast<void>(start(given.config_values()));
-    inspect_command({.path = given.require("path", "Give a packed dataset, a vocab/ directory or a run."),
-                     .json = given.given("--json")});
+    inspect_command(
+        {.path = given.require("path", "Give a packed dataset, a vocab/ directory or a run."), .json = given.json()});
   };
 }
 
@@ -162,7 +166,7 @@ void add_eval(Command& command) {
   command.flag("run", "RUN", "the run whose model to evaluate");
   command.config_flag("data", "data to evaluate on; of a directory with both halves the test half");
   command.flag("truth", "FILE", "truth_test.csv of esmm_gpu synth: adds entire_space_cvr_auc");
-  command.toggle("json", "print the metrics as JSON");
+  command.json_flag("the metrics");
   command.config_flag("on-bad-row");
   command.config_flag("on-contradiction");
   command.common_flags();
@@ -171,7 +175,7 @@ void add_eval(Command& command) {
     eval_command({.run = given.require("--run", kRunRemedy),
                   .data = given.require("--data", kDataRemedy),
                   .truth = given.get("--truth"),
-                  .json = given.given("--json"),
+                  .json = given.json(),
                   .on_bad_row = config.on_bad_row,
                   .on_contradiction = config.on_contradiction,
                   .device = config.device,
@@ -287,9 +291,8 @@ void no_command(const std::vector<std::string>& rest, const std::deque<Command>&
   for (const Command& command : commands) names.push_back(command.name());
   const std::string all = fmt::format("{}", fmt::join(names.begin() + 2, names.end(), ", "));
   if (rest.empty()) throw usage_error("no command. Give one of {}; esmm_gpu --help describes them.", all);
-  const std::string near = nearest(rest.front(), names);
   throw usage_error("no such command: {}. {}", rest.front(),
-                    near.empty() ? fmt::format("Give one of {}.", all) : fmt::format("Did you mean {}?", near));
+                    did_you_mean(rest.front(), names, fmt::format("Give one of {}.", all)));
 }
 
 void dispatch(int argc, char** argv) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/config_options.hpp"
+#include "io/messages.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -50,8 +51,8 @@ void Command::flag(const std::string& name, const std::string& value, const std:
   app_->add_option("--" + name)->type_name(value)->description(help)->group(kOwnGroup);
 }
 
-void Command::toggle(const std::string& name, const std::string& help) {
-  app_->add_flag("--" + name)->description(help)->group(kOwnGroup);
+void Command::json_flag(const std::string& result) {
+  app_->add_flag("--json")->description(fmt::format("print {} as one JSON document", result))->group(kOwnGroup);
 }
 
 void Command::positional(const std::string& name, const std::string& help) {
@@ -89,10 +90,8 @@ void Command::check_unknown() const {
   std::vector<std::string> known;
   for (const CLI::Option* option : app_->get_options()) known.push_back(option->get_name());
   const std::string typed = first.substr(0, first.find('='));
-  const std::string near = nearest(typed, known);
-  throw usage_error(
-      "{}: no such flag: {}. {}", name(), typed,
-      near.empty() ? fmt::format("See esmm_gpu {} --help.", name()) : fmt::format("Did you mean {}?", near));
+  throw usage_error("{}: no such flag: {}. {}", name(), typed,
+                    did_you_mean(typed, known, fmt::format("See esmm_gpu {} --help.", name())));
 }
 
 bool Command::given(const std::string& flag) const {

@@ -23,7 +23,8 @@ class Command {
   void common_flags();
   /// A flag of this command alone.
   void flag(const std::string& name, const std::string& value, const std::string& help);
-  void toggle(const std::string& name, const std::string& help);
+  /// --json, for a command that prints a result which scripts read, too.
+  void json_flag(const std::string& result);
   void positional(const std::string& name, const std::string& help);
   /// One or more of them.
   void positionals(const std::string& name, const std::string& help);
@@ -45,6 +46,7 @@ class Command {
   [[nodiscard]] std::vector<std::string> all(const std::string& name) const;
   /// `get`; Error (usage) when it was not given.
   [[nodiscard]] std::string require(const std::string& flag, const std::string& remedy) const;
+  [[nodiscard]] bool json() const { return given("--json"); }
   /// The flags of Config that were given.
   [[nodiscard]] std::vector<FlagValue> config_values() const;
 

@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "engine/cli/dataset_report.hpp"
-#include "engine/cli/logging.hpp"
 #include "engine/cli/pack_progress.hpp"
+#include "engine/cli/result.hpp"
 #include "engine/commands.hpp"
 #include "engine/datasets.hpp"
 #include "engine/interrupt.hpp"
@@ -83,32 +83,29 @@ std::shared_ptr<const Schema> chosen_schema(const ConvertOptions& options) {
   return options.vocab.empty() ? nullptr : schema_beside(options.vocab);
 }
 
-std::string report_text(const std::vector<Packed>& packed, bool guessed_schema) {
-  std::string text;
+/// What was packed, half by half. A schema that was guessed comes first, as the TOML that --schema takes.
+Result report(const std::vector<Packed>& packed, bool guessed_schema) {
+  Result result;
+  result.json["datasets"] = nlohmann::ordered_json::array();
   for (const Packed& half : packed) {
     const auto dataset = PackedDataset::open(half.directory);
-    if (guessed_schema && text.empty()) {
-      text += fmt::format("# Guessed schema; to change it, save it to a file and pass --schema FILE.toml.\n{}\n",
-                          schema_to_toml(dataset->schema()));
+    const std::string schema = schema_to_toml(dataset->schema());
+    const double rate = megabytes_per_second(*dataset, half.seconds);
+    if (!result.text.empty()) {
+      result.text += '\n';
+    } else if (guessed_schema) {
+      result.text =
+          fmt::format("# Guessed schema; to change it, save it to a file and pass --schema FILE.toml.\n{}\n", schema);
     }
-    text += fmt::format("{}\npacked in {:.1f} s, {:.0f} MB/s of text\n\n", dataset_text(*dataset), half.seconds,
-                        megabytes_per_second(*dataset, half.seconds));
-  }
-  text.pop_back();
-  return text;
-}
-
-std::string report_json(const std::vector<Packed>& packed) {
-  nlohmann::ordered_json datasets = nlohmann::ordered_json::array();
-  for (const Packed& half : packed) {
-    const auto dataset = PackedDataset::open(half.directory);
+    result.text +=
+        fmt::format("{}\npacked in {:.1f} s, {:.0f} MB/s of text\n", dataset_text(*dataset), half.seconds, rate);
     nlohmann::ordered_json json = dataset_json(*dataset);
-    json["schema"] = schema_to_toml(dataset->schema());
+    json["schema"] = schema;
     json["seconds"] = half.seconds;
-    json["megabytes_per_second"] = megabytes_per_second(*dataset, half.seconds);
-    datasets.push_back(std::move(json));
+    json["megabytes_per_second"] = rate;
+    result.json["datasets"].push_back(std::move(json));
   }
-  return nlohmann::ordered_json{{"datasets", datasets}}.dump(2) + "\n";
+  return result;
 }
 
 }  // namespace
@@ -125,7 +122,7 @@ void convert_command(const ConvertOptions& options) {
   const std::shared_ptr<const Schema> schema = chosen_schema(options);
   const std::vector<Packed> packed = pack_all(options, kind, schema.get());
   const bool guessed = !schema && (kind == PathKind::csv || kind == PathKind::tsv);
-  print_result(options.json ? report_json(packed) : report_text(packed, guessed));
+  print_result(report(packed, guessed), options.json);
 }
 
 }  // namespace esmm

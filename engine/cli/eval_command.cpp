@@ -2,14 +2,14 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "engine/cli/logging.hpp"
 #include "engine/cli/pack_progress.hpp"
+#include "engine/cli/result.hpp"
 #include "engine/commands.hpp"
 #include "engine/device.hpp"
 #include "engine/evaluation_record.hpp"
 #include "engine/evaluator.hpp"
 #include "engine/interrupt.hpp"
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "engine/run_model.hpp"
 #include "engine/truth.hpp"
 #include "kernels/error.hpp"
@@ -118,7 +118,7 @@ void eval_command(const EvalOptions& options) {
                                                 : evaluate_with_truth(*backend, run.model(), dataset, options.truth);
   for (const std::string& warning : metric_warnings(options.data, metrics)) spdlog::warn("{}", warning);
   record(run.directory, options.data, options.truth, metrics);
-  print_result(options.json ? metrics_json(metrics).dump(2) + "\n" : metrics_table({{"value", metrics}}));
+  print_result({metrics_table({{"value", metrics}}), metrics_json(metrics)}, options.json);
 }
 
 }  // namespace esmm

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/cli/dataset_report.hpp"
-#include "engine/cli/logging.hpp"
+#include "engine/cli/result.hpp"
 #include "engine/cli/text_table.hpp"
 #include "engine/commands.hpp"
 #include "engine/leaks.hpp"
@@ -20,37 +20,31 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-/// What `inspect` found out: the same for people and for scripts.
-struct Report {
-  std::string text;
-  ordered_json json;
-};
-
 // ---- Packed datasets ------------------------------------------------------------------------------------------------
 
-Report inspect_dataset(const std::string& path) {
+Result inspect_dataset(const std::string& path) {
   const auto dataset = PackedDataset::open(path);
   const std::vector<Leak> leaks = find_leaks(*dataset);
-  Report report{dataset_text(*dataset), dataset_json(*dataset)};
-  report.json["leaks"] = ordered_json::array();
+  Result result{dataset_text(*dataset), dataset_json(*dataset)};
+  result.json["leaks"] = ordered_json::array();
   for (const Leak& leak : leaks) {
-    report.json["leaks"].push_back({{"feature", leak.feature}, {"target", leak.target}, {"auc", leak.auc}});
+    result.json["leaks"].push_back({{"feature", leak.feature}, {"target", leak.target}, {"auc", leak.auc}});
   }
   for (const std::string& warning : dataset_warnings(*dataset, leaks)) spdlog::warn("{}", warning);
-  return report;
+  return result;
 }
 
-Report inspect_halves(const std::string& path) {
-  Report report;
-  report.json["datasets"] = ordered_json::array();
+Result inspect_halves(const std::string& path) {
+  Result result;
+  result.json["datasets"] = ordered_json::array();
   for (const char* half : {"train", "test"}) {
     const fs::path directory = fs::path(path) / half;
     if (!fs::exists(directory)) continue;
-    Report one = inspect_dataset(directory.string());
-    report.text += (report.text.empty() ? "" : "\n") + one.text;
-    report.json["datasets"].push_back(std::move(one.json));
+    Result one = inspect_dataset(directory.string());
+    result.text += (result.text.empty() ? "" : "\n") + one.text;
+    result.json["datasets"].push_back(std::move(one.json));
   }
-  return report;
+  return result;
 }
 
 // ---- Runs -----------------------------------------------------------------------------------------------------------
@@ -76,7 +70,7 @@ std::string summary_text(const ordered_json& summary) {
   return text;
 }
 
-Report inspect_run(const std::string& path) {
+Result inspect_run(const std::string& path) {
   const RunDirectory run = RunDirectory::open(path);
   const Config config = run.config();
   const ordered_json summary = run.read_document("summary.json");
@@ -85,17 +79,17 @@ Report inspect_run(const std::string& path) {
   text +=
       fmt::format("\ncheckpoints at steps: {}\n", steps.empty() ? "none" : fmt::format("{}", fmt::join(steps, ", ")));
   text += fmt::format("\n{}", to_toml(config));
-  Report report{std::move(text),
+  Result result{std::move(text),
                 {{"path", path}, {"config", to_toml(config)}, {"summary", summary}, {"checkpoints", steps}}};
   if (fs::exists(fs::path(path) / "vocab")) {
     const auto vocabulary = run.vocabulary();
-    report.text += fmt::format("\n{}", vocabulary_text(*vocabulary));
-    report.json["vocabulary"] = vocabulary_json(*vocabulary);
+    result.text += fmt::format("\n{}", vocabulary_text(*vocabulary));
+    result.json["vocabulary"] = vocabulary_json(*vocabulary);
   }
-  return report;
+  return result;
 }
 
-Report inspect_path(const std::string& path) {
+Result inspect_path(const std::string& path) {
   const fs::path directory(path);
   if (fs::exists(directory / "config.toml")) return inspect_run(path);
   if (fs::exists(directory / "vocabulary.json")) {
@@ -116,8 +110,7 @@ Report inspect_path(const std::string& path) {
 }  // namespace
 
 void inspect_command(const InspectOptions& options) {
-  const Report report = inspect_path(options.path);
-  print_result(options.json ? report.json.dump(2) + "\n" : report.text);
+  print_result(inspect_path(options.path), options.json);
 }
 
 }  // namespace esmm

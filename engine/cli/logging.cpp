@@ -5,13 +5,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <mutex>
-
-#include "kernels/error.hpp"
 
 namespace esmm {
 
@@ -78,11 +74,6 @@ void draw_status_line(std::string_view text) {
     if (auto* terminal = dynamic_cast<TerminalSink*>(sink.get()))
       terminal->draw_status(text.substr(0, terminal_width() - 1));
   }
-}
-
-void print_result(std::string_view text) {
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  if (!written && errno != EPIPE) throw io_error("stdout: {}. The result could not be written.", std::strerror(errno));
 }
 
 }  // namespace esmm

@@ -14,8 +14,4 @@ void start_logging(const std::string& level);
 /// Empty text removes it. Nothing in a pipe, or when the level is above info.
 void draw_status_line(std::string_view text);
 
-/// Writes a command's result to stdout. A reader that has closed the pipe is no error (`esmm_gpu inspect x | head`);
-/// any other failure is Error (io).
-void print_result(std::string_view text);
-
 }  // namespace esmm

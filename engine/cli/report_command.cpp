@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "engine/cli/logging.hpp"
+#include "engine/cli/result.hpp"
 #include "engine/commands.hpp"
 #include "engine/report/page.hpp"
 #include "engine/run_directory.hpp"

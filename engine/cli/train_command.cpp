@@ -11,6 +11,7 @@
 #include "engine/cli/logging.hpp"
 #include "engine/cli/pack_progress.hpp"
 #include "engine/cli/progress.hpp"
+#include "engine/cli/result.hpp"
 #include "engine/commands.hpp"
 #include "engine/config_options.hpp"
 #include "engine/datasets.hpp"
@@ -18,7 +19,7 @@
 #include "engine/interrupt.hpp"
 #include "engine/machine.hpp"
 #include "engine/memory_estimate.hpp"
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "engine/report/page.hpp"
 #include "engine/stopwatch.hpp"
 #include "engine/training_run.hpp"
@@ -193,12 +194,13 @@ void report_interrupted(const RunDirectory& directory) {
   }
 }
 
-void finish(const Config& config, const RunDirectory& directory, const Backend& backend, const TrainingRun& run,
-            const TrainingResult& result, const SetUpSeconds& before) {
+Result finish(const Config& config, const RunDirectory& directory, const Backend& backend, const TrainingRun& run,
+              const TrainingResult& result, const SetUpSeconds& before) {
   nlohmann::ordered_json curves{{"train", curves_json(result.train.curves)}};
   if (result.valid) curves["valid"] = curves_json(result.valid->curves);
   directory.write_document("curves.json", curves, /*indent=*/-1);
-  directory.write_document("summary.json", summary(config, backend.name(), run, result, before));
+  nlohmann::ordered_json document = summary(config, backend.name(), run, result, before);
+  directory.write_document("summary.json", document);
   write_report(directory);
   std::vector<std::pair<std::string, Metrics>> splits{{"train", result.train}};
   if (result.valid) splits.emplace_back("valid", *result.valid);
@@ -206,9 +208,11 @@ void finish(const Config& config, const RunDirectory& directory, const Backend& 
     for (const std::string& warning : metric_warnings(split, metrics)) spdlog::warn("{}", warning);
   }
   const double seconds = result.state.train_seconds;
-  print_result(fmt::format(
-      "{}\ntrained {} rows in {:.1f} s ({} rows/s); the run is in {}, see {}\n", metrics_table(splits), result.rows,
-      seconds, short_number(static_cast<double>(result.rows) / seconds), directory.path(), directory.report_path()));
+  document["run"] = directory.path();
+  return {fmt::format("{}\ntrained {} rows in {:.1f} s ({} rows/s); the run is in {}, see {}\n", metrics_table(splits),
+                      result.rows, seconds, short_number(static_cast<double>(result.rows) / seconds), directory.path(),
+                      directory.report_path()),
+          std::move(document)};
 }
 
 /// Continues from the newest checkpoint that is whole; from the beginning when none was written yet.
@@ -232,7 +236,7 @@ void resume_run(TrainingRun& run, const RunDirectory& directory) {
 
 }  // namespace
 
-void train_command(const Config& given, const std::string& resume) {
+void train_command(const Config& given, const std::string& resume, bool json) {
   Config config = given;
   const std::unique_ptr<Backend> backend = make_backend(config.device, config.threads, config.precision, config.towers);
   make_paths_absolute(config);
@@ -283,7 +287,7 @@ void train_command(const Config& given, const std::string& resume) {
                 fmt::format("interrupted at step {}; a checkpoint was written. Continue: esmm_gpu train --resume {}",
                             result.state.step, directory.path()));
   }
-  finish(config, directory, *backend, run, result, before);
+  print_result(finish(config, directory, *backend, run, result, before), json);
 }
 
 }  // namespace esmm

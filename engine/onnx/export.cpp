@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "engine/config_options.hpp"
 #include "engine/onnx/esmm_graph.hpp"
@@ -54,28 +56,27 @@ std::span<const std::byte> row_bytes(MatrixView<const float> tables, std::int64_
   return std::as_bytes(std::span(tables.row(row), static_cast<std::size_t>(tables.cols)));
 }
 
-/// The tables behind the model's own bytes, or in a file beside it.
-void add_tables(MatrixView<const float> tables, onnx::TensorProto& tensor, const std::string& data_file,
-                std::int64_t external_bytes) {
+/// The tables behind the model's own bytes, or staged in a file beside it.
+std::unique_ptr<StagedFile> add_tables(MatrixView<const float> tables, onnx::TensorProto& tensor,
+                                       const std::string& data_file, std::int64_t external_bytes) {
   const std::int64_t bytes = tables.rows * tables.cols * std::int64_t{sizeof(float)};
   if (bytes <= external_bytes) {
     tensor.mutable_raw_data()->reserve(static_cast<std::size_t>(bytes));
     for (std::int64_t r = 0; r < tables.rows; ++r) {
       tensor.mutable_raw_data()->append(reinterpret_cast<const char*>(tables.row(r)), row_bytes(tables, r).size());
     }
-    return;
+    return nullptr;
   }
-  StagedFile out(data_file);
+  auto out = std::make_unique<StagedFile>(data_file);
   std::vector<std::byte> block;
   constexpr std::size_t kBlockBytes = 4 << 20;
   for (std::int64_t r = 0; r < tables.rows; ++r) {
     const auto row = row_bytes(tables, r);
     block.insert(block.end(), row.begin(), row.end());
     if (block.size() < kBlockBytes && r + 1 < tables.rows) continue;
-    out.append(block);
+    out->append(block);
     block.clear();
   }
-  out.commit();
   tensor.set_data_location(onnx::TensorProto::EXTERNAL);
   for (const auto& [key, value] : {std::pair<std::string, std::string>{"location", fs::path(data_file).filename()},
                                    {"offset", "0"},
@@ -84,19 +85,40 @@ void add_tables(MatrixView<const float> tables, onnx::TensorProto& tensor, const
     entry.set_key(key);
     entry.set_value(value);
   }
+  return out;
 }
 
+bool holds(const std::string& directory, const Vocabulary& vocabulary) {
+  try {
+    return Vocabulary::load(directory)->hash() == vocabulary.hash();
+  } catch (const Error&) {
+    return false;  // none, or a damaged one
+  }
+}
+
+/// Over an older export no kill may leave the model of one run with the ids or the tables of another: where they
+/// change, the old model goes first and the new one comes last.
 void write_model(const RunModel& run, const std::string& file, std::int64_t external_bytes, onnx::ModelProto& model) {
-  StagedFile out(file);  // first: a name that cannot be written must not leave the rest behind
+  StagedFile out(file);
   onnx::GraphProto& graph = *model.mutable_graph();
   const auto tensor = std::find_if(graph.mutable_initializer()->begin(), graph.mutable_initializer()->end(),
                                    [](const onnx::TensorProto& t) { return t.name() == kEmbeddingTensor; });
-  add_tables(run.parameters->tables(), *tensor, file + ".data", external_bytes);
-  run.vocabulary->save(fs::path(file).replace_extension(".vocab"));
+  const std::string data_file = file + ".data", vocab = fs::path(file).replace_extension(".vocab");
+  const std::unique_ptr<StagedFile> tables = add_tables(run.parameters->tables(), *tensor, data_file, external_bytes);
   std::string bytes;
   if (!model.SerializeToString(&bytes)) throw internal_error("{}: the model cannot be serialised.", file);
   out.append(std::as_bytes(std::span(bytes)));
+
+  std::optional<StagedDirectory> ids;
+  if (!holds(vocab, *run.vocabulary)) {
+    ids.emplace(vocab, StagedDirectory::Existing::replace);
+    run.vocabulary->save(ids->path());
+  }
+  if ((tables || ids) && fs::is_regular_file(fs::symlink_status(file))) fs::remove(file);
+  if (ids) ids->commit();
+  if (tables) tables->commit();
   out.commit();
+  if (!tables) fs::remove(data_file);
 }
 
 // ---- Triton ---------------------------------------------------------------------------------------------------------

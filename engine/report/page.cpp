@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "engine/config_options.hpp"
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "engine/report/figures.hpp"
 #include "engine/report/html.hpp"
 #include "engine/report/run_data.hpp"

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm::report {

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "engine/config_options.hpp"
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "engine/report/html.hpp"
 
 namespace esmm::report {

@@ -64,12 +64,13 @@ INSTANTIATE_TEST_SUITE_P(
     Usage, CommandLineErrors,
     testing::Values(
         BadUsage{{}, 2, "no command. Give one of synth, convert"},
-        BadUsage{{"trian"}, 2, "no such command: trian. Did you mean train?"},
+        BadUsage{{"trian"}, 2, "no such command: trian. Did you mean \"train\"?"},
         BadUsage{{"--verbose"}, 2, "no such command: --verbose"},
         BadUsage{{"train"}, 2, "train: --data is needed. Give a packed dataset"},
-        BadUsage{{"train", "--dta", "x"}, 2, "no such flag: --dta. Did you mean --data?"},
-        BadUsage{
-            {"train", "--batch_size=5", "--data", "x"}, 2, "no such flag: --batch_size. Did you mean --batch-size?"},
+        BadUsage{{"train", "--dta", "x"}, 2, "no such flag: --dta. Did you mean \"--data\"?"},
+        BadUsage{{"train", "--batch_size=5", "--data", "x"},
+                 2,
+                 "no such flag: --batch_size. Did you mean \"--batch-size\"?"},
         BadUsage{{"train", "--qqqqqqqq"}, 2, "no such flag: --qqqqqqqq. See esmm_gpu train --help"},
         BadUsage{{"train", "x"}, 2, "unexpected argument \"x\""},
         BadUsage{{"train", "--data", "x", "eval"}, 2, "unexpected argument \"eval\""},
@@ -187,6 +188,24 @@ TEST_F(Program, ConvertJsonIsOneDocument) {
   EXPECT_EQ(report["path"], "packed");
   EXPECT_GT(report["seconds"], 0.0);
   EXPECT_THAT(report["schema"].get<std::string>(), HasSubstr("purchase"));
+}
+
+TEST_F(Program, SynthTrainAndEvalAlsoPrintTheirResultAsOneJsonDocument) {
+  const json made = json::parse(run({"synth", "--out", "log", "--rows", "400", "--json"}).out);
+  EXPECT_EQ(made["path"], "log");
+  EXPECT_EQ(made["impressions"], 800);
+  for (const char* key : {"common_rows", "clicks", "conversions", "text_bytes", "seconds"}) {
+    EXPECT_TRUE(made[key].is_number()) << key;
+  }
+  json trained =
+      json::parse(run({"train", "--data", "log", "--out", "run", "--dim", "2", "--hidden", "2", "--json"}).out);
+  EXPECT_EQ(trained["run"], "run");
+  trained.erase("run");
+  EXPECT_EQ(trained, json::parse(test::read_bytes(directory_ / "run/summary.json")));
+  const json evaluated = json::parse(run({"eval", "--run", "run", "--data", "log", "--json"}).out);
+  EXPECT_EQ(evaluated, trained["metrics"]["valid"]);
+  const json resumed = json::parse(run({"train", "--resume", "run", "--epochs", "2", "--json"}).out);
+  EXPECT_EQ(resumed["epochs"], 2);
 }
 
 TEST_F(Program, ConvertRefusesADirectoryThatExistsAndDataThatIsPacked) {

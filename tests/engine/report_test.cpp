@@ -6,7 +6,7 @@
 
 #include "engine/config.hpp"
 #include "engine/evaluation_record.hpp"
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 #include "engine/report/axis.hpp"
 #include "engine/report/figures.hpp"
 #include "engine/report/html.hpp"

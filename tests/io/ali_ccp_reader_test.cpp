@@ -122,6 +122,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadLine{"1,0,0,u,2,205.1:1#", BadRowKind::separator, R"(record 2 has no field separator (\x02): "")"},
         BadLine{"1,0,0,u,1,999.1:1", BadRowKind::unknown_field,
                 R"(record 1 has a field that the schema does not have: "999\x021\x031")"},
+        BadLine{"1,0,0,u,1,0853.1:1", BadRowKind::unknown_field,
+                R"(record 1 has a field that the schema does not have (it has "853"): "0853\x021\x031")"},
         BadLine{"1,0,0,u,1,.1:1", BadRowKind::unknown_field,
                 R"(record 1 has a field that the schema does not have: "\x021\x031")"},
         BadLine{"1,0,0,u,1,a_long_name.1:1", BadRowKind::unknown_field,

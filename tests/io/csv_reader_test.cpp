@@ -171,7 +171,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{
             "clicked,conversion,item\n0,0,1\n",
             ":1: no click column in the header, which has \"clicked\", \"conversion\", \"item\". Name one click, or "
-            "name it in a --schema FILE.toml: click = \"…\"."},
+            "name it in a --schema FILE.toml: click = \"clicked\"."},
+        BadFile{"label,item\n0,1\n",
+                ":1: no click column in the header, which has \"label\", \"item\". Name one click, or name it in a "
+                "--schema FILE.toml: click = \"…\"."},
         BadFile{
             "click,item\n0,1\n",
             ":1: no conversion column in the header, which has \"click\", \"item\". Name one conversion, purchase or "
@@ -197,8 +200,11 @@ TEST(CsvReader, RefusesASchemaThatTheHeaderDoesNotFit) {
             path +
                 ":1: the header lacks the column \"shop\" that the schema names as sample. It has \"click\", "
                 "\"conversion\", \"item\", \"price\".");
+  EXPECT_EQ(error("sample = [\"itme\"]"),
+            path + ":1: the header lacks the column \"itme\" that the schema names as sample. Did you mean \"item\"?");
   EXPECT_THAT(error("sample = [\"item\"]\nsample_id = \"id\""), HasSubstr("lacks the column \"id\""));
-  EXPECT_THAT(error("sample = [\"item\"]\nclick = \"clk\""), HasSubstr("lacks the column \"clk\""));
+  EXPECT_THAT(error("sample = [\"item\"]\nclick = \"clik\""),
+              HasSubstr("lacks the column \"clik\" that the schema names as click. Did you mean \"click\"?"));
   EXPECT_THAT(error("common = [\"item\"]"), HasSubstr("the schema has common fields but no common_key"));
   EXPECT_THAT(error("sample = [\"item\", \"conversion\"]"),
               HasSubstr("label column among the features: \"conversion\""));

@@ -80,6 +80,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadLine{"s,0,0,item:", BadRowKind::number, "feature 1 has no id: \"item:\""},
         BadLine{"s,0,0,shop:3", BadRowKind::unknown_field,
                 "feature 1 has a field that the schema does not have: \"shop:3\""},
+        BadLine{"s,0,0,itme:3", BadRowKind::unknown_field,
+                "feature 1 has a field that the schema does not have (it has \"item\"): \"itme:3\""},
         BadLine{"s,0,0,item:3:", BadRowKind::number, "feature 1 has a value that is not a decimal number: \"item:3:\""},
         BadLine{"s,0,0,item:3:nan", BadRowKind::number,
                 "feature 1 has a value that is not a decimal number: \"item:3:nan\""},

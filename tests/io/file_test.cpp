@@ -47,6 +47,29 @@ TEST(Staging, WhatALivingWriterStagesIsKeptAndItsProcessNamed) {
   EXPECT_TRUE(fs::is_regular_file(directory / "file"));
 }
 
+TEST(Staging, ADirectoryIsReplacedAsAWholeWhereThatIsAskedFor) {
+  const TemporaryDirectory directory;
+  directory.write("packed/old", "1");
+  EXPECT_THROW(StagedDirectory(directory / "packed"), Error);
+  {
+    StagedDirectory staged(directory / "packed", StagedDirectory::Existing::replace);
+    write_file(staged.path() + "/new", "2");
+    EXPECT_TRUE(fs::exists(directory / "packed/old")) << "until the new one is complete";
+    staged.commit();
+  }
+  EXPECT_FALSE(fs::exists(directory / "packed/old"));
+  EXPECT_EQ(read_file(directory / "packed/new", 1), "2");
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory.path()), {}), 1) << "nothing else is left";
+}
+
+TEST(Staging, ADirectoryThatAnotherHasMadeMeanwhileIsNotReplaced) {
+  const TemporaryDirectory directory;
+  StagedDirectory staged(directory / "packed");
+  directory.write("packed/other", "1");
+  EXPECT_THROW(staged.commit(), Error);
+  EXPECT_TRUE(fs::exists(directory / "packed/other"));
+}
+
 TEST(Staging, SucceedsWhileOthersRemoveWhatTheyTakeForAbandoned) {
   const TemporaryDirectory directory;
   std::jthread others([&](const std::stop_token& stop) {

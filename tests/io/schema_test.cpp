@@ -84,16 +84,24 @@ TEST_P(BadSchemas, AreRefusedNamingFileLineAndRemedy) {
 
 INSTANTIATE_TEST_SUITE_P(
     Each, BadSchemas,
-    ::testing::Values(BadSchema{"sample = [\"a\"]\nclick = ", "s.toml:2: not valid TOML"},
-                      BadSchema{"\nsamples = [\"a\"]",
-                                "s.toml:2: unknown key \"samples\". The keys of a schema are click"},
-                      BadSchema{"sample = \"a\"", "s.toml:1: sample must be a list of column names"},
-                      BadSchema{"sample = [\"a\", 205]", "s.toml:1: sample must be a name in quotes"},
-                      BadSchema{"click = 1", "s.toml:1: click must be a name in quotes"},
-                      BadSchema{"sample = [\"a\"]\ndense = [\"a\"]", "s.toml:2: column \"a\" is named twice"},
-                      BadSchema{"sample = [\"a\"]\n[tables]\nb = \"a\"", "s.toml:3: [tables] names \"b\""},
-                      BadSchema{"sample = [\"a\"]\ntables = 3", "s.toml:2: tables must be a table"},
-                      BadSchema{"click = \"c\"", "s.toml: the schema names no features"}));
+    ::testing::Values(
+        BadSchema{"sample = [\"a\"]\nclick = ", "s.toml:2: not valid TOML"},
+        BadSchema{"\nsamples = [\"a\"]", "s.toml:2: unknown key \"samples\". Did you mean \"sample\"?"},
+        BadSchema{"comon_key = \"u\"", "s.toml:1: unknown key \"comon_key\". Did you mean \"common_key\"?"},
+        BadSchema{"label = \"c\"",
+                  "s.toml:1: unknown key \"label\". The keys of a schema are click, conversion, sample_id, "
+                  "common_key, sample, common, dense, ignore and the table [tables]."},
+        BadSchema{"sample = \"a\"", "s.toml:1: sample must be a list of column names"},
+        BadSchema{"sample = [\"a\", 205]", "s.toml:1: sample must be a name in quotes"},
+        BadSchema{"click = 1", "s.toml:1: click must be a name in quotes"},
+        BadSchema{"sample = [\"a\"]\ndense = [\"a\"]", "s.toml:2: column \"a\" is named twice"},
+        BadSchema{"sample = [\"a\"]\n[tables]\nb = \"a\"",
+                  "s.toml:3: [tables] names \"b\", which is neither in sample nor in common. Add it there."},
+        BadSchema{"sample = [\"item\"]\n[tables]\nitme = \"a\"",
+                  "s.toml:3: [tables] names \"itme\", which is neither in sample nor in common. Did you mean "
+                  "\"item\"?"},
+        BadSchema{"sample = [\"a\"]\ntables = 3", "s.toml:2: tables must be a table"},
+        BadSchema{"click = \"c\"", "s.toml: the schema names no features"}));
 
 TEST(Schema, ThatIsMissingIsAnIoErrorWithTheSystemsMessage) {
   EXPECT_THAT(message_of([] { static_cast<void>(load_schema("/nonexistent/s.toml")); }, ExitCode::io),
@@ -126,6 +134,18 @@ TEST(Quoted, EscapesWhatIsUnprintableOrNotUtf8AndCutsLongTextsBetweenCharacters)
   EXPECT_EQ(in_quotes("\xFF\xC3("), R"("\xff\xc3(")");
   EXPECT_EQ(in_quotes("\xE4\xBB"), R"("\xe4\xbb")");
   EXPECT_EQ(in_quotes(std::string(59, 'x') + "é and more"), "\"" + std::string(59, 'x') + "é…\"");
+}
+
+TEST(Nearest, FindsMisspellingsAndLeavesOtherWordsAlone) {
+  const std::vector<std::string> names{"batch_size", "beta1", "beta2", "lr"};
+  EXPECT_EQ(nearest("bach_size", names), "batch_size");
+  EXPECT_EQ(nearest("beta3", names), "beta1");
+  EXPECT_EQ(nearest("momentum", names), "");
+  EXPECT_EQ(nearest("b", {"a"}), "") << "nothing of it is the same";
+  EXPECT_EQ(did_you_mean("bach_size", names, "See the list."), "Did you mean \"batch_size\"?");
+  EXPECT_EQ(did_you_mean("tab\there", {"tab\tthere"}, ""), "Did you mean \"tab\\x09there\"?")
+      << "names may be anything";
+  EXPECT_EQ(did_you_mean("momentum", names, "See the list."), "See the list.");
 }
 
 TEST(Listed, NamesTheFirstThirty) {

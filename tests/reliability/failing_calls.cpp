@@ -1,9 +1,10 @@
 // Makes a chosen call of the C library fail, for fault_test.py: LD_PRELOAD=failing_calls.so, and in the environment
 //   ESMM_FAIL_UNDER=DIR       only calls on files below DIR are counted and can fail
 //   ESMM_FAIL=CALL:N:ERRNO    the N-th CALL (from 1) fails with this error number; with N+ every later one does too,
-//                             and the first of such writes does half of its work, as on a disk that fills up
+//                             and the first of such writes does half of its work, as on a disk that fills up;
+//                             `kill` for ERRNO: the program is killed before it
 //   ESMM_FAIL_COUNTS=FILE     at the end: how often each CALL was made, as JSON
-// CALL: open, read, write, fsync, rename, mkdir.
+// CALL: open, read, write, fsync, rename (and renameat2), mkdir.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -31,7 +33,7 @@ struct Plan {
   std::size_t call = kCalls;  // none
   long number = 0;
   bool stays = false;
-  int error = 0;
+  int error = 0;  // -1: kill
 
   Plan() {
     if (const char* const directory = std::getenv("ESMM_FAIL_UNDER")) under = std::string(directory) + "/";
@@ -45,7 +47,8 @@ struct Plan {
     char* end = nullptr;
     number = std::strtol(colon + 1, &end, 10);
     stays = *end == '+';
-    error = std::atoi(std::strchr(end, ':') + 1);
+    const char* const what = std::strchr(end, ':') + 1;
+    error = std::strcmp(what, "kill") == 0 ? -1 : std::atoi(what);
   }
 };
 
@@ -77,6 +80,7 @@ Verdict judge(Call call, File file) {
   const Plan& p = plan();
   if (call != p.call || number < p.number || (number > p.number && !p.stays)) return Verdict::pass;
   if (call == kWrite && p.stays && number == p.number) return Verdict::half;
+  if (p.error < 0) std::raise(SIGKILL);
   errno = p.error;
   return Verdict::fail;
 }
@@ -162,6 +166,12 @@ int fsync(int descriptor) {
 
 int rename(const char* from, const char* to) noexcept {
   return judge(kRename, from) == Verdict::fail ? -1 : real<int(const char*, const char*)>("rename")(from, to);
+}
+
+int renameat2(int from_directory, const char* from, int to_directory, const char* to, unsigned flags) noexcept {
+  if (judge(kRename, from) == Verdict::fail) return -1;
+  return real<int(int, const char*, int, const char*, unsigned)>("renameat2")(from_directory, from, to_directory, to,
+                                                                              flags);
 }
 
 int mkdir(const char* path, mode_t mode) noexcept {

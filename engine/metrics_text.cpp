@@ -1,4 +1,4 @@
-#include "engine/report.hpp"
+#include "engine/metrics_text.hpp"
 
 #include <nlohmann/json.hpp>
 
