@@ -137,7 +137,7 @@ Json stages(Backend& backend, Trainer& trainer, Model& model, const Config& conf
   ModelOptimizer& optimizer = trainer.optimizer();
   Activations activations(memory, spec);
   Gradients gradients(memory, spec);
-  Buffer<TaskLosses> loss(memory, 1);
+  Buffer<StepLosses> loss(memory, 1);
   TowerParameters& towers = model.parameters().towers();
   const Objective task = objective(config);
   const Dropout dropout{config.dropout > 0, config.seed, 1};
@@ -166,7 +166,8 @@ Json stages(Backend& backend, Trainer& trainer, Model& model, const Config& conf
                       loss.data(), gradients.logits());
       });
       backward += seconds_of(backend, [&] { model.backward(backend, batch, dropout, activations, gradients); });
-      update += seconds_of(backend, [&] { optimizer.apply(backend, batch, ++step, gradients, model.parameters()); });
+      update += seconds_of(
+          backend, [&] { optimizer.apply(backend, batch, ++step, gradients, loss.data(), model.parameters()); });
     }
   };
   pass();  // warms up
