@@ -67,7 +67,7 @@ void pack(LogReader& log, const std::string& directory, const PackOptions& optio
   ThreadPool pool(options.threads);
   const Schema& schema = log.schema();
 
-  TokenisedLog tokens(writer.staging_path(), pool);
+  TokenisedLog tokens(writer.staging_path());
   tokenise(log, options, tokens);
   DatasetStatistics statistics = tokens.statistics;
   warn_of(statistics, options);

@@ -138,6 +138,7 @@ void RangeEncoder::add_row(TokenRow row, std::size_t impressions, const std::vec
     ++bag_end_[row.field(i) + std::size_t{1}];
   }
   for (std::size_t f = 0; f < fields.size(); ++f) bag_end_[f + 1] += bag_end_[f];
+  row.copy_values(values_);
   order_.resize(row.size());  // (embedding row, position) by bag, then sorted within each bag
   for (std::size_t i = 0; i < row.size(); ++i) {
     if (i + kAhead < row.size()) vocabulary_->prefetch(fields[row.field(i + kAhead)].table, row.id(i + kAhead));
@@ -151,7 +152,7 @@ void RangeEncoder::add_row(TokenRow row, std::size_t impressions, const std::vec
     DatasetStatistics::FieldStatistics& statistics = out.fields[fields[bag].index];
     for (std::size_t i = begin; i < end; ++i) {
       const auto table_row = static_cast<std::uint32_t>(order_[i] >> 32);
-      const float value = row.value(static_cast<std::uint32_t>(order_[i]));
+      const float value = values_[static_cast<std::uint32_t>(order_[i])];
       bags.rows.push_back(table_row);
       bags.values.push_back(value);
       statistics.out_of_vocabulary += table_row == 0 && !fields[bag].hashed ? 1 : 0;

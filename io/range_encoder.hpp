@@ -50,6 +50,7 @@ class RangeEncoder {
   BlockEncoder encoder_;
   Block block_;
   std::vector<std::uint64_t> order_;
+  std::vector<float> values_;
   std::vector<std::size_t> bag_end_;
 };
 

@@ -9,35 +9,38 @@
 
 #include "io/file.hpp"
 #include "io/rows.hpp"
-#include "kernels/thread_pool.hpp"
 
 namespace esmm {
 
-/// Features of one row as they lie in a token store: in the order of the text, not aligned.
+/// Features of one row as they lie in a token store: in the order of the text, not aligned. Ids take 4 bytes each where
+/// all of the row fit; of the values only those that are not 1 are there.
 class TokenRow {
  public:
   TokenRow() = default;
-  TokenRow(const std::byte* data, std::uint32_t size) : data_(data), size_(size) {}
+  explicit TokenRow(const std::byte* data);
   [[nodiscard]] std::uint32_t size() const { return size_; }
-  [[nodiscard]] std::uint64_t id(std::size_t i) const { return load<std::uint64_t>(i * 8); }
-  [[nodiscard]] float value(std::size_t i) const { return load<float>(size_ * std::size_t{8} + i * 4); }
-  [[nodiscard]] std::uint16_t field(std::size_t i) const {
-    return load<std::uint16_t>(size_ * std::size_t{12} + i * 2);
+  [[nodiscard]] std::uint16_t field(std::size_t i) const { return load<std::uint16_t>(fields_, i); }
+  [[nodiscard]] std::uint64_t id(std::size_t i) const {
+    return wide_ids_ ? load<std::uint64_t>(ids_, i) : load<std::uint32_t>(ids_, i);
   }
-  [[nodiscard]] std::size_t bytes() const { return size_ * std::size_t{14}; }
+  /// All values, resizing `out`.
+  void copy_values(std::vector<float>& out) const;
+  [[nodiscard]] const std::byte* end() const { return end_; }
 
  private:
   template <class T>
-  [[nodiscard]] T load(std::size_t offset) const {
+  [[nodiscard]] static T load(const std::byte* column, std::size_t i) {
     T value;
-    std::memcpy(&value, data_ + offset, sizeof value);
+    std::memcpy(&value, column + i * sizeof value, sizeof value);
     return value;
   }
-  const std::byte* data_ = nullptr;
+  const std::byte *fields_ = nullptr, *ids_ = nullptr, *end_ = nullptr;
+  const std::byte* values_ = nullptr;  // a bit for each feature, then the values of those that are not 1
   std::uint32_t size_ = 0;
+  bool wide_ids_ = false;
 };
 
-/// Appends row `row` of `rows` to a token string: its size, then its columns.
+/// Appends row `row` of `rows` to a token string.
 void append_tokens(const FeatureRows& rows, std::size_t row, std::vector<std::byte>& out);
 
 struct ImpressionTokens {
@@ -56,11 +59,11 @@ void append_tokens(const ImpressionRows& rows, std::size_t row, std::size_t dens
 [[nodiscard]] ImpressionTokens read_impression_tokens(std::span<const std::byte> tokens, std::size_t dense,
                                                       std::size_t& at);
 
-/// Byte strings that grow in numbered ranges, kept compressed in one nameless temporary file. Memory is bounded by one
-/// buffer per range that is being appended to.
+/// Byte strings that grow in numbered ranges, kept in one nameless temporary file. Memory is bounded by one buffer per
+/// range that is being appended to.
 class TokenStore {
  public:
-  TokenStore(const std::string& directory, ThreadPool& pool);
+  explicit TokenStore(const std::string& directory);
   void set_buffer_bytes(std::size_t bytes) { buffer_bytes_ = bytes; }
 
   /// The end of a range, to be appended to; call `appended` after each row.
@@ -72,35 +75,25 @@ class TokenStore {
   void flush();
 
   [[nodiscard]] std::size_t ranges() const { return ranges_.size(); }
-  [[nodiscard]] std::uint64_t bytes(std::size_t range) const { return ranges_[range].bytes; }
   /// Safe from several threads. A range that was never appended to is empty.
   void read(std::size_t range, std::vector<std::byte>& out) const;
 
  private:
   struct Chunk {
     std::uint64_t offset = 0;
-    std::size_t stored = 0, bytes = 0;
+    std::size_t bytes = 0;
   };
   struct Range {
     std::vector<std::byte> buffer;
     std::vector<Chunk> chunks;
     std::uint64_t bytes = 0;  // in chunks
   };
-  struct Full {
-    std::size_t range = 0;
-    std::vector<std::byte> raw, compressed;
-  };
-  void close_buffer(std::size_t range);
-  void write_full();
+  void write(Range& range);
 
   File file_;
-  ThreadPool& pool_;
   std::size_t buffer_bytes_ = 1U << 20;
   std::uint64_t end_ = 0;
   std::vector<Range> ranges_;
-  std::vector<Full> full_;                     // buffers waiting to be written
-  std::vector<std::vector<std::byte>> spare_;  // empty buffers to be used again
-  std::size_t full_bytes_ = 0;
 };
 
 }  // namespace esmm

@@ -12,7 +12,9 @@ namespace esmm {
 namespace {
 
 // A range is the unit of work and of memory. Its impressions are not known when it is cut, hence also a limit in rows.
-constexpr std::uint64_t kRangeBytes = 32U << 20;
+// Where it is cut shows in the packed bytes, so the limit is in these weights, not in bytes that depend on the values.
+constexpr std::uint64_t kRangeWeight = 32U << 20;
+constexpr std::uint64_t kRowWeight = 4, kFeatureWeight = 14, kImpressionWeight = 24, kDenseWeight = 4;
 constexpr std::uint32_t kRangeRows = 8192;
 constexpr std::size_t kBufferBytes = 256U << 20;  // of all ranges together
 constexpr std::size_t kLeastBuffer = 64U << 10, kMostBuffer = 1U << 20;
@@ -20,6 +22,11 @@ constexpr std::size_t kLeastBuffer = 64U << 10, kMostBuffer = 1U << 20;
 std::uint64_t hash_of(const CommonKey& key) {
   return key.low;
 }  // the key is a hash already
+
+std::uint64_t weight(const FeatureRows& rows, std::size_t row) {
+  const std::uint64_t begin = row == 0 ? 0 : rows.row_end[row - 1];
+  return kRowWeight + kFeatureWeight * (rows.row_end[row] - begin);
+}
 
 class Tokeniser {
  public:
@@ -57,15 +64,14 @@ class Tokeniser {
         throw data_error("{}:{}: more than 2^32 - 2 common rows. Split the log.", rows.file, rows.line[r]);
       }
       number = ++common_rows_;
-      if (range_begin_.empty() || range_bytes_ >= kRangeBytes || common_rows_ - 1 - range_begin_.back() >= kRangeRows) {
+      if (range_begin_.empty() || range_weight_ >= kRangeWeight ||
+          common_rows_ - 1 - range_begin_.back() >= kRangeRows) {
         if (!range_begin_.empty()) out_.common.finish(range_begin_.size() - 1);
         range_begin_.push_back(common_rows_ - 1);
-        range_bytes_ = 0;
+        range_weight_ = 0;
       }
-      auto& end = out_.common.end_of(range_begin_.size() - 1);
-      const std::size_t before = end.size();
-      append_tokens(rows.features, r, end);
-      range_bytes_ += end.size() - before;
+      append_tokens(rows.features, r, out_.common.end_of(range_begin_.size() - 1));
+      range_weight_ += weight(rows.features, r);
       out_.common.appended(range_begin_.size() - 1);
     }
     report(bad);
@@ -112,14 +118,13 @@ class Tokeniser {
                                        range_begin_.begin() - 1);
       common_row -= range_begin_[range];
     }
-    auto& end = out_.impressions.end_of(range);
-    const std::size_t before = end.size();
-    append_tokens(rows, row, out_.dense, common_row, statistics().impressions, end);
-    range_bytes_ += end.size() - before;
+    append_tokens(rows, row, out_.dense, common_row, statistics().impressions, out_.impressions.end_of(range));
+    range_weight_ +=
+        kImpressionWeight + rows.sample_id[row].size() + kDenseWeight * out_.dense + weight(rows.features, row);
     out_.impressions.appended(range);
-    if (!out_.has_common && range_bytes_ >= kRangeBytes) {
+    if (!out_.has_common && range_weight_ >= kRangeWeight) {
       out_.impressions.finish(range_++);
-      range_bytes_ = 0;
+      range_weight_ = 0;
     }
     ++statistics().impressions;
     statistics().clicks += rows.click[row];
@@ -147,7 +152,7 @@ class Tokeniser {
   HashIndex<CommonKey> number_of_;  // 1 + the common row's place in the log
   std::uint32_t common_rows_ = 0;
   std::vector<std::uint32_t> range_begin_;  // first common row of each range
-  std::uint64_t range_bytes_ = 0;
+  std::uint64_t range_weight_ = 0;
   std::size_t range_ = 0;  // without common rows: the one being filled
 };
 

@@ -7,14 +7,14 @@
 
 #include "io/pack.hpp"
 #include "io/token_store.hpp"
+#include "kernels/thread_pool.hpp"
 
 namespace esmm {
 
 /// A log after its one pass of parsing, cut into ranges: consecutive common rows together with all impressions that
 /// refer to them. Without common rows, consecutive impressions.
 struct TokenisedLog {
-  TokenisedLog(const std::string& directory, ThreadPool& pool)
-      : common(directory, pool), impressions(directory, pool) {}
+  explicit TokenisedLog(const std::string& directory) : common(directory), impressions(directory) {}
   [[nodiscard]] std::size_t ranges() const { return std::max(common.ranges(), impressions.ranges()); }
 
   bool has_common = false;
