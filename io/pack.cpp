@@ -18,9 +18,8 @@ std::shared_ptr<const Vocabulary> hashed_vocabulary(const Schema& schema, std::u
   return std::make_shared<const Vocabulary>(std::move(tables), 0);
 }
 
-void write_blocks(const TokenisedLog& log, const Schema& schema, const std::shared_ptr<const Vocabulary>& vocabulary,
-                  ThreadPool& pool, PackedWriter& writer, DatasetStatistics& statistics,
-                  const std::function<void(std::size_t)>& done) {
+void write_blocks(const TokenisedLog& log, const Schema& schema, const CodedVocabulary& vocabulary, ThreadPool& pool,
+                  PackedWriter& writer, DatasetStatistics& statistics, const std::function<void(std::size_t)>& done) {
   std::vector<TokenRange> ranges(static_cast<std::size_t>(pool.threads()));
   std::vector<RangeEncoder> encoders;
   for (std::size_t t = 0; t < ranges.size(); ++t) encoders.emplace_back(schema, vocabulary);
@@ -67,8 +66,12 @@ void pack(LogReader& log, const std::string& directory, const PackOptions& optio
   ThreadPool pool(options.threads);
   const Schema& schema = log.schema();
 
+  CodedVocabulary vocabulary{options.vocabulary, {}};
+  if (vocabulary.vocabulary == nullptr && options.encoding == Encoding::hash)
+    vocabulary.vocabulary = hashed_vocabulary(schema, options.buckets);
+  IdCodes codes(schema, vocabulary.vocabulary, pool);
   TokenisedLog tokens(writer.staging_path());
-  tokenise(log, options, tokens);
+  tokenise(log, options, codes, tokens);
   DatasetStatistics statistics = tokens.statistics;
   warn_of(statistics, options);
   if (statistics.impressions == 0)
@@ -82,13 +85,10 @@ void pack(LogReader& log, const std::string& directory, const PackOptions& optio
     report(0);
     return report;
   };
-  std::shared_ptr<const Vocabulary> vocabulary = options.vocabulary;
-  if (vocabulary == nullptr)  // nothing is counted for a vocabulary that is given or hashed
-    vocabulary = options.encoding == Encoding::hash
-                     ? hashed_vocabulary(schema, options.buckets)
-                     : count_vocabulary(tokens, schema, options.min_count, pool, progress("count"));
+  if (vocabulary.vocabulary == nullptr)  // nothing is counted for a vocabulary that is given or hashed
+    vocabulary = count_vocabulary(tokens, schema, codes, options.min_count, pool, progress("count"));
   write_blocks(tokens, schema, vocabulary, pool, writer, statistics, progress("write"));
-  writer.finish(schema, log.labelled(), *vocabulary, std::move(statistics));
+  writer.finish(schema, log.labelled(), *vocabulary.vocabulary, std::move(statistics));
 }
 
 }  // namespace esmm

@@ -2,16 +2,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 namespace esmm {
 namespace {
-
-// A row begins with its size and two flags, then come its fields, ids and values.
-constexpr std::uint32_t kWideIds = 1U << 31;
-constexpr std::uint32_t kHasValues = 1U << 30;
-constexpr std::uint32_t kSizeMask = kHasValues - 1;  // a line has less than 2^26 bytes, so size fits
-constexpr std::size_t kMostFeatureBytes = sizeof(std::uint16_t) + sizeof(std::uint64_t) + sizeof(float);
-constexpr std::uint32_t kSampleIdBytes = (1U << 30) - 1;
 
 struct ImpressionHeader {
   std::uint64_t input_index;
@@ -19,6 +13,7 @@ struct ImpressionHeader {
   std::uint32_t sample_id_bytes : 30, click : 1, conversion : 1;
 };
 static_assert(sizeof(ImpressionHeader) == 16);
+constexpr std::uint32_t kSampleIdBytes = (1U << 30) - 1;  // lines are shorter
 
 constexpr std::size_t kMaskBits = 8;
 
@@ -33,72 +28,65 @@ std::byte* put(const T* values, std::size_t count, std::byte* to) {
   return to + count * sizeof(T);
 }
 
-/// Which values are not 1, and these.
-std::byte* put_values(std::span<const float> values, std::byte* to) {
-  std::byte* const mask = to;
-  to += mask_bytes(values.size());
-  std::fill(mask, to, std::byte{0});
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const bool other = values[i] != 1.0F;
-    mask[i / kMaskBits] |= static_cast<std::byte>(other) << (i % kMaskBits);
-    to = put(&values[i], other ? 1 : 0, to);
-  }
-  return to;
-}
-
 }  // namespace
 
-TokenRow::TokenRow(const std::byte* data) {
-  const auto head = load<std::uint32_t>(data, 0);
-  size_ = head & kSizeMask;
-  wide_ids_ = (head & kWideIds) != 0;
-  fields_ = data + sizeof head;
-  ids_ = fields_ + size_ * sizeof(std::uint16_t);
-  end_ = ids_ + size_ * (wide_ids_ ? sizeof(std::uint64_t) : sizeof(std::uint32_t));
-  if ((head & kHasValues) == 0) return;
-  values_ = end_;
-  end_ += mask_bytes(size_);
-  for (const std::byte* bits = values_; bits != values_ + mask_bytes(size_); ++bits)
-    end_ += static_cast<std::size_t>(std::popcount(std::to_integer<unsigned>(*bits))) * sizeof(float);
+TokenRow::TokenRow(const std::byte* data) : head_(load<Head>(data, 0)) {
+  runs_ = data + sizeof head_;
+  codes_ = runs_ + head_.runs * sizeof(Run);
+  has_value_ = codes_ + head_.features * sizeof(std::uint32_t);
+  values_ = has_value_ + (head_.values == 0 ? 0 : mask_bytes(head_.features));
+}
+
+const std::byte* TokenRow::end() const {
+  return values_ + head_.values * sizeof(float);
 }
 
 void TokenRow::copy_values(std::vector<float>& out) const {
-  out.assign(size_, 1.0F);
-  if (values_ == nullptr) return;
-  const std::byte* const others = values_ + mask_bytes(size_);
+  out.assign(size(), 1.0F);
   std::size_t next = 0;
-  for (std::size_t b = 0; b < mask_bytes(size_); ++b)
-    for (auto bits = std::to_integer<unsigned>(values_[b]); bits != 0; bits &= bits - 1)
-      out[b * kMaskBits + static_cast<std::size_t>(std::countr_zero(bits))] = load<float>(others, next++);
+  for (std::size_t b = 0; next < head_.values; ++b)
+    for (auto bits = std::to_integer<unsigned>(has_value_[b]); bits != 0; bits &= bits - 1)
+      out[b * kMaskBits + static_cast<std::size_t>(std::countr_zero(bits))] = load<float>(values_, next++);
 }
 
-void append_tokens(const FeatureRows& rows, std::size_t row, std::vector<std::byte>& out) {
+void append_tokens(const FeatureRows& rows, std::size_t row, std::span<const std::uint32_t> codes,
+                   std::vector<std::byte>& out) {
+  constexpr std::size_t kMostPerFeature = sizeof(TokenRow::Run) + sizeof(std::uint32_t) + sizeof(float);
   const std::size_t first = row == 0 ? 0 : rows.row_end[row - 1];
   const std::size_t size = rows.row_end[row] - first;
-  const std::span ids(rows.id.data() + first, size);
-  const std::span values(rows.value.data() + first, size);
-  const bool wide = std::any_of(ids.begin(), ids.end(), [](std::uint64_t id) { return id >> 32 != 0; });
-  const bool has_values = std::any_of(values.begin(), values.end(), [](float value) { return value != 1.0F; });
-  const std::uint32_t head = static_cast<std::uint32_t>(size) | (wide ? kWideIds : 0) | (has_values ? kHasValues : 0);
-
+  const std::uint16_t* const field = rows.field.data() + first;
+  const float* const value = rows.value.data() + first;
   const std::size_t begin = out.size();
-  out.resize(begin + sizeof head + size * kMostFeatureBytes + mask_bytes(size));
-  std::byte* to = put(&head, 1, out.data() + begin);
-  to = put(rows.field.data() + first, size, to);
-  if (wide) {
-    to = put(ids.data(), size, to);
-  } else {
-    for (const std::uint64_t id : ids) {
-      const auto narrow = static_cast<std::uint32_t>(id);
-      to = put(&narrow, 1, to);
+  out.resize(begin + sizeof(TokenRow::Head) + size * kMostPerFeature + mask_bytes(size));
+  std::byte* const head_at = out.data() + begin;
+  std::byte* to = head_at + sizeof(TokenRow::Head);
+
+  TokenRow::Head head{static_cast<std::uint32_t>(size), 0, 0};
+  for (std::size_t i = 0; i < size; ++head.runs) {
+    TokenRow::Run run{field[i], 0};
+    while (i < size && field[i] == run.field && run.features < std::numeric_limits<std::uint16_t>::max()) {
+      ++run.features;
+      ++i;
     }
+    to = put(&run, 1, to);
   }
-  if (has_values) to = put_values(values, to);
+  to = put(codes.data() + first, size, to);
+  std::byte* const mask = to;
+  std::byte* const values = mask + mask_bytes(size);
+  std::fill(mask, values, std::byte{0});
+  for (std::size_t i = 0; i < size; ++i) {
+    const bool stored = value[i] != 1.0F;
+    mask[i / kMaskBits] |= static_cast<std::byte>(stored) << (i % kMaskBits);
+    std::memcpy(values + head.values * sizeof(float), &value[i], sizeof(float));
+    head.values += stored ? 1 : 0;
+  }
+  if (head.values > 0) to = values + head.values * sizeof(float);
+  put(&head, 1, head_at);
   out.resize(static_cast<std::size_t>(to - out.data()));
 }
 
-void append_tokens(const ImpressionRows& rows, std::size_t row, std::size_t dense, std::uint32_t common_row,
-                   std::uint64_t input_index, std::vector<std::byte>& out) {
+void append_tokens(const ImpressionRows& rows, std::size_t row, std::span<const std::uint32_t> codes, std::size_t dense,
+                   std::uint32_t common_row, std::uint64_t input_index, std::vector<std::byte>& out) {
   const std::string_view sample_id = rows.sample_id[row];
   const ImpressionHeader header{input_index, common_row, static_cast<std::uint32_t>(sample_id.size()) & kSampleIdBytes,
                                 rows.click[row] != 0, rows.conversion[row] != 0};
@@ -107,7 +95,7 @@ void append_tokens(const ImpressionRows& rows, std::size_t row, std::size_t dens
   std::byte* to = put(&header, 1, out.data() + begin);
   to = put(sample_id.data(), sample_id.size(), to);
   put(rows.dense.data() + row * dense, dense, to);
-  append_tokens(rows.features, row, out);
+  append_tokens(rows.features, row, codes, out);
 }
 
 TokenRow read_token_row(std::span<const std::byte> tokens, std::size_t& at) {

@@ -12,36 +12,52 @@
 
 namespace esmm {
 
-/// Features of one row as they lie in a token store: in the order of the text, not aligned. Ids take 4 bytes each where
-/// all of the row fit; of the values only those that are not 1 are there.
+/// Features of one row as they lie in a token store: codes of ids (IdCodes) in the order of the text, cut into runs of
+/// one field each; of the values only those that are not 1. Not aligned.
 class TokenRow {
  public:
   TokenRow() = default;
   explicit TokenRow(const std::byte* data);
-  [[nodiscard]] std::uint32_t size() const { return size_; }
-  [[nodiscard]] std::uint16_t field(std::size_t i) const { return load<std::uint16_t>(fields_, i); }
-  [[nodiscard]] std::uint64_t id(std::size_t i) const {
-    return wide_ids_ ? load<std::uint64_t>(ids_, i) : load<std::uint32_t>(ids_, i);
+  [[nodiscard]] std::uint32_t size() const { return head_.features; }
+  [[nodiscard]] std::uint32_t code(std::size_t i) const { return load<std::uint32_t>(codes_, i); }
+  /// Calls visit(field, begin, end) for each run of features.
+  template <class Visit>
+  void for_each_run(const Visit& visit) const {
+    std::size_t begin = 0;
+    for (std::size_t r = 0; r < head_.runs; ++r) {
+      const auto run = load<Run>(runs_, r);
+      visit(std::size_t{run.field}, begin, begin + run.features);
+      begin += run.features;
+    }
   }
   /// All values, resizing `out`.
   void copy_values(std::vector<float>& out) const;
-  [[nodiscard]] const std::byte* end() const { return end_; }
+  [[nodiscard]] const std::byte* end() const;
 
  private:
+  friend void append_tokens(const FeatureRows& rows, std::size_t row, std::span<const std::uint32_t> codes,
+                            std::vector<std::byte>& out);
+  struct Head {
+    std::uint32_t features = 0, runs = 0, values = 0;  // values: those that are stored
+  };
+  struct Run {
+    std::uint16_t field, features;
+  };
   template <class T>
   [[nodiscard]] static T load(const std::byte* column, std::size_t i) {
     T value;
     std::memcpy(&value, column + i * sizeof value, sizeof value);
     return value;
   }
-  const std::byte *fields_ = nullptr, *ids_ = nullptr, *end_ = nullptr;
-  const std::byte* values_ = nullptr;  // a bit for each feature, then the values of those that are not 1
-  std::uint32_t size_ = 0;
-  bool wide_ids_ = false;
+  Head head_;
+  const std::byte *runs_ = nullptr, *codes_ = nullptr;
+  const std::byte* has_value_ = nullptr;  // a bit for each feature, if values are stored
+  const std::byte* values_ = nullptr;
 };
 
-/// Appends row `row` of `rows` to a token string.
-void append_tokens(const FeatureRows& rows, std::size_t row, std::vector<std::byte>& out);
+/// Appends row `row` of `rows`, whose features have the codes `codes`, to a token string.
+void append_tokens(const FeatureRows& rows, std::size_t row, std::span<const std::uint32_t> codes,
+                   std::vector<std::byte>& out);
 
 struct ImpressionTokens {
   std::uint64_t input_index = 0;
@@ -51,8 +67,8 @@ struct ImpressionTokens {
   const std::byte* dense = nullptr;  // E floats
   TokenRow features;
 };
-void append_tokens(const ImpressionRows& rows, std::size_t row, std::size_t dense, std::uint32_t common_row,
-                   std::uint64_t input_index, std::vector<std::byte>& out);
+void append_tokens(const ImpressionRows& rows, std::size_t row, std::span<const std::uint32_t> codes, std::size_t dense,
+                   std::uint32_t common_row, std::uint64_t input_index, std::vector<std::byte>& out);
 
 /// Reads back, advancing `at`.
 [[nodiscard]] TokenRow read_token_row(std::span<const std::byte> tokens, std::size_t& at);

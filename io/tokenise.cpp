@@ -30,7 +30,8 @@ std::uint64_t weight(const FeatureRows& rows, std::size_t row) {
 
 class Tokeniser {
  public:
-  Tokeniser(LogReader& log, const PackOptions& options, TokenisedLog& out) : log_(log), options_(options), out_(out) {
+  Tokeniser(LogReader& log, const PackOptions& options, IdCodes& codes, TokenisedLog& out)
+      : log_(log), options_(options), id_codes_(codes), out_(out) {
     out_.has_common = log.has_common();
     out_.dense = log.schema().dense.size();
     statistics().bad_rows.assign(static_cast<std::size_t>(BadRowKind::count_), 0);
@@ -53,6 +54,7 @@ class Tokeniser {
   void add(CommonRows&& rows) {
     statistics().text_bytes += rows.text_bytes;
     std::vector<BadRow> bad = std::move(rows.bad);
+    id_codes_.encode(rows.features, Side::common, codes_);
     for (std::size_t r = 0; r < rows.key.size(); ++r) {
       std::uint32_t& number = number_of_(rows.key[r], hash_of);
       if (number != 0) {
@@ -70,7 +72,7 @@ class Tokeniser {
         range_begin_.push_back(common_rows_ - 1);
         range_weight_ = 0;
       }
-      append_tokens(rows.features, r, out_.common.end_of(range_begin_.size() - 1));
+      append_tokens(rows.features, r, codes_, out_.common.end_of(range_begin_.size() - 1));
       range_weight_ += weight(rows.features, r);
       out_.common.appended(range_begin_.size() - 1);
     }
@@ -81,6 +83,7 @@ class Tokeniser {
   void add(ImpressionRows&& rows) {
     statistics().text_bytes += rows.text_bytes;
     std::vector<BadRow> bad = std::move(rows.bad);
+    id_codes_.encode(rows.features, Side::sample, codes_);
     for (std::size_t r = 0; r < rows.click.size(); ++r) {
       std::uint32_t common_row = 0;
       if (out_.has_common) {
@@ -118,7 +121,7 @@ class Tokeniser {
                                        range_begin_.begin() - 1);
       common_row -= range_begin_[range];
     }
-    append_tokens(rows, row, out_.dense, common_row, statistics().impressions, out_.impressions.end_of(range));
+    append_tokens(rows, row, codes_, out_.dense, common_row, statistics().impressions, out_.impressions.end_of(range));
     range_weight_ +=
         kImpressionWeight + rows.sample_id[row].size() + kDenseWeight * out_.dense + weight(rows.features, row);
     out_.impressions.appended(range);
@@ -148,8 +151,10 @@ class Tokeniser {
 
   LogReader& log_;
   const PackOptions& options_;
+  IdCodes& id_codes_;
   TokenisedLog& out_;
-  HashIndex<CommonKey> number_of_;  // 1 + the common row's place in the log
+  std::vector<std::uint32_t> codes_;  // of the rows at hand
+  HashIndex<CommonKey> number_of_;    // 1 + the common row's place in the log
   std::uint32_t common_rows_ = 0;
   std::vector<std::uint32_t> range_begin_;  // first common row of each range
   std::uint64_t range_weight_ = 0;
@@ -158,8 +163,8 @@ class Tokeniser {
 
 }  // namespace
 
-void tokenise(LogReader& log, const PackOptions& options, TokenisedLog& out) {
-  Tokeniser(log, options, out).run();
+void tokenise(LogReader& log, const PackOptions& options, IdCodes& codes, TokenisedLog& out) {
+  Tokeniser(log, options, codes, out).run();
 }
 
 void TokenRange::load(const TokenisedLog& log, std::size_t range) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "io/id_codes.hpp"
 #include "io/pack.hpp"
 #include "io/token_store.hpp"
 #include "kernels/thread_pool.hpp"
@@ -24,7 +25,7 @@ struct TokenisedLog {
 };
 
 /// Parses the log once. Throws Error (data) as the options ask for.
-void tokenise(LogReader& log, const PackOptions& options, TokenisedLog& out);
+void tokenise(LogReader& log, const PackOptions& options, IdCodes& codes, TokenisedLog& out);
 
 /// One range in memory, its impressions grouped by common row in input order. Common rows without impressions are
 /// left out.
