@@ -142,25 +142,33 @@ void RangeEncoder::add_row(TokenRow row, std::size_t impressions, const std::vec
   });
   row.copy_values(values_);
 
+  const std::size_t first = bags.rows.size();
+  bags.rows.resize(first + row.size());
+  bags.values.resize(first + row.size());
   std::size_t begin = 0;
   for (std::size_t bag = 0; bag < fields.size(); ++bag) {
     const std::size_t end = bag_end_[bag];  // of this bag, now that it is filled
-    std::sort(order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.begin() + static_cast<std::ptrdiff_t>(end));
+    if (end - begin > 1) std::sort(&order_[begin], &order_[begin] + (end - begin));
     DatasetStatistics::FieldStatistics& statistics = out.fields[fields[bag].index];
+    float least = statistics.value_min, greatest = statistics.value_max;
+    std::uint64_t unknown = 0;
     for (std::size_t i = begin; i < end; ++i) {
       const auto table_row = static_cast<std::uint32_t>(order_[i] >> 32);
       const float value = values_[static_cast<std::uint32_t>(order_[i])];
-      bags.rows.push_back(table_row);
-      bags.values.push_back(value);
-      statistics.out_of_vocabulary += table_row == 0 && !fields[bag].hashed ? 1 : 0;
-      statistics.value_min = std::min(statistics.value_min, value);
-      statistics.value_max = std::max(statistics.value_max, value);
+      bags.rows[first + i] = table_row;
+      bags.values[first + i] = value;
+      unknown += table_row == 0 ? 1 : 0;
+      least = std::min(least, value);
+      greatest = std::max(greatest, value);
     }
+    statistics.value_min = least;
+    statistics.value_max = greatest;
+    if (!fields[bag].hashed) statistics.out_of_vocabulary += unknown;
     statistics.ids += end - begin;
     statistics.impression_ids += (end - begin) * impressions;
     statistics.missing_rows += end == begin ? 1 : 0;
     statistics.most_ids = std::max(statistics.most_ids, static_cast<std::uint32_t>(end - begin));
-    bags.offsets.push_back(static_cast<std::uint32_t>(bags.rows.size()));
+    bags.offsets.push_back(static_cast<std::uint32_t>(first + end));
     begin = end;
   }
 }
