@@ -156,16 +156,13 @@ Vocabulary::Table make_table(const HashIndex<std::uint64_t>& codes, std::uint32_
 }  // namespace
 
 CodedVocabulary count_vocabulary(const TokenisedLog& log, const Schema& schema, IdCodes& codes, std::uint32_t min_count,
-                                 ThreadPool& pool, const std::function<void(std::size_t)>& done) {
+                                 ThreadPool& pool, std::vector<TokenRange>& memory,
+                                 const std::function<void(std::size_t)>& done) {
   CodeCounts counts(codes.last() + std::size_t{1});
-  std::vector<TokenRange> ranges(static_cast<std::size_t>(pool.threads()));
-  std::vector<RangeCounter> counters(ranges.size(), RangeCounter(schema, counts));
+  std::vector<RangeCounter> counters(static_cast<std::size_t>(pool.threads()), RangeCounter(schema, counts));
   for_each_range(
-      log, pool,
-      [&](std::size_t range, std::size_t thread) {
-        ranges[thread].load(log, range);
-        counters[thread].count(ranges[thread]);
-      },
+      log, pool, memory,
+      [&](std::size_t, const TokenRange& range, std::size_t thread) { counters[thread].count(range); },
       [&](std::size_t, std::size_t end) { done(end); });
 
   CodedVocabulary result{nullptr, counts.take()};

@@ -21,6 +21,7 @@ struct CodedVocabulary {
 /// calling thread.
 [[nodiscard]] CodedVocabulary count_vocabulary(const TokenisedLog& log, const Schema& schema, IdCodes& codes,
                                                std::uint32_t min_count, ThreadPool& pool,
+                                               std::vector<TokenRange>& memory,
                                                const std::function<void(std::size_t)>& done);
 
 }  // namespace esmm

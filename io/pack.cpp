@@ -19,17 +19,16 @@ std::shared_ptr<const Vocabulary> hashed_vocabulary(const Schema& schema, std::u
 }
 
 void write_blocks(const TokenisedLog& log, const Schema& schema, const CodedVocabulary& vocabulary, ThreadPool& pool,
-                  PackedWriter& writer, DatasetStatistics& statistics, const std::function<void(std::size_t)>& done) {
-  std::vector<TokenRange> ranges(static_cast<std::size_t>(pool.threads()));
+                  std::vector<TokenRange>& memory, PackedWriter& writer, DatasetStatistics& statistics,
+                  const std::function<void(std::size_t)>& done) {
   std::vector<RangeEncoder> encoders;
-  for (std::size_t t = 0; t < ranges.size(); ++t) encoders.emplace_back(schema, vocabulary);
+  for (int t = 0; t < pool.threads(); ++t) encoders.emplace_back(schema, vocabulary);
   std::vector<Moments> dense(schema.dense.size());
   statistics.fields.assign(schema.fields.size(), no_ids());
 
   std::vector<EncodedRange> encoded(log.ranges());  // held until their wave is done, then written in order
-  const auto encode = [&](std::size_t range, std::size_t thread) {
-    ranges[thread].load(log, range);
-    encoded[range] = encoders[thread].encode(ranges[thread]);
+  const auto encode = [&](std::size_t number, const TokenRange& range, std::size_t thread) {
+    encoded[number] = encoders[thread].encode(range);
   };
   const auto write = [&](std::size_t first, std::size_t end) {
     for (std::size_t r = first; r < end; ++r) {
@@ -42,7 +41,7 @@ void write_blocks(const TokenisedLog& log, const Schema& schema, const CodedVoca
     }
     done(end);
   };
-  for_each_range(log, pool, encode, write);
+  for_each_range(log, pool, memory, encode, write);
   for (auto& field : statistics.fields)
     if (field.ids == 0) field.value_min = field.value_max = 0;
   for (const Moments& moments : dense) statistics.dense.push_back(moments.statistics());
@@ -85,9 +84,10 @@ void pack(LogReader& log, const std::string& directory, const PackOptions& optio
     report(0);
     return report;
   };
+  std::vector<TokenRange> memory;
   if (vocabulary.vocabulary == nullptr)  // nothing is counted for a vocabulary that is given or hashed
-    vocabulary = count_vocabulary(tokens, schema, codes, options.min_count, pool, progress("count"));
-  write_blocks(tokens, schema, vocabulary, pool, writer, statistics, progress("write"));
+    vocabulary = count_vocabulary(tokens, schema, codes, options.min_count, pool, memory, progress("count"));
+  write_blocks(tokens, schema, vocabulary, pool, memory, writer, statistics, progress("write"));
   writer.finish(schema, log.labelled(), *vocabulary.vocabulary, std::move(statistics));
 }
 

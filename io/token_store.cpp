@@ -152,14 +152,17 @@ void TokenStore::write(Range& range) {
   range.buffer.clear();
 }
 
-void TokenStore::read(std::size_t range, std::vector<std::byte>& out) const {
-  out.resize(range < ranges_.size() ? ranges_[range].bytes : 0);
-  if (out.empty()) return;
+std::span<const std::byte> TokenStore::read(std::size_t range, std::vector<std::byte>& memory) const {
+  if (range >= ranges_.size()) return {};
+  const std::size_t bytes = ranges_[range].bytes;
+  if (memory.size() < bytes) memory = std::vector<std::byte>(bytes);  // nothing of the old is to be copied
+  const std::span out = std::span(memory).first(bytes);
   std::size_t at = 0;
   for (const Chunk& chunk : ranges_[range].chunks) {
-    file_.read_at(chunk.offset, std::span(out).subspan(at, chunk.bytes));
+    file_.read_at(chunk.offset, out.subspan(at, chunk.bytes));
     at += chunk.bytes;
   }
+  return out;
 }
 
 }  // namespace esmm

@@ -91,8 +91,9 @@ class TokenStore {
   void flush();
 
   [[nodiscard]] std::size_t ranges() const { return ranges_.size(); }
-  /// Safe from several threads. A range that was never appended to is empty.
-  void read(std::size_t range, std::vector<std::byte>& out) const;
+  /// Reads a range into the front of `memory`, which grows where it must. Safe from several threads. A range that was
+  /// never appended to is empty.
+  [[nodiscard]] std::span<const std::byte> read(std::size_t range, std::vector<std::byte>& memory) const;
 
  private:
   struct Chunk {

@@ -170,15 +170,15 @@ void tokenise(LogReader& log, const PackOptions& options, IdCodes& codes, Tokeni
 void TokenRange::load(const TokenisedLog& log, std::size_t range) {
   dense_ = log.dense;
   groups_.clear();
-  log.impressions.read(range, impression_bytes_);
-  log.common.read(range, common_bytes_);
-  for (std::size_t at = 0; at < common_bytes_.size();) groups_.push_back({read_token_row(common_bytes_, at), 0, 0});
+  impressions_ = log.impressions.read(range, impression_memory_);
+  const auto common = log.common.read(range, common_memory_);
+  for (std::size_t at = 0; at < common.size();) groups_.push_back({read_token_row(common, at), 0, 0});
 
   begin_.clear();
   order_.clear();
-  for (std::size_t at = 0; at < impression_bytes_.size();) {
+  for (std::size_t at = 0; at < impressions_.size();) {
     begin_.push_back(at);
-    const std::uint32_t common_row = read_impression_tokens(impression_bytes_, dense_, at).common_row;
+    const std::uint32_t common_row = read_impression_tokens(impressions_, dense_, at).common_row;
     if (!log.has_common) {
       groups_.push_back({TokenRow(), begin_.size() - 1, begin_.size()});
       order_.push_back(begin_.back());
@@ -196,7 +196,7 @@ void TokenRange::load(const TokenisedLog& log, std::size_t range) {
   order_.resize(end);
   for (std::size_t at : begin_) {
     const std::size_t begin = at;
-    order_[groups_[read_impression_tokens(impression_bytes_, dense_, at).common_row].end++] = begin;
+    order_[groups_[read_impression_tokens(impressions_, dense_, at).common_row].end++] = begin;
   }
   unused_ = std::erase_if(groups_, [](const Group& group) { return group.begin == group.end; });
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/id_codes.hpp"
@@ -38,9 +39,9 @@ class TokenRange {
   [[nodiscard]] ImpressionTokens impression(std::size_t group, std::size_t i) const {
     constexpr std::size_t kAhead = 4;
     const std::size_t place = groups_[group].begin + i;
-    if (place + kAhead < order_.size()) __builtin_prefetch(&impression_bytes_[order_[place + kAhead]]);
+    if (place + kAhead < order_.size()) __builtin_prefetch(&impressions_[order_[place + kAhead]]);
     std::size_t at = order_[place];
-    return read_impression_tokens(impression_bytes_, dense_, at);
+    return read_impression_tokens(impressions_, dense_, at);
   }
   [[nodiscard]] std::uint64_t unused_common_rows() const { return unused_; }
 
@@ -51,21 +52,27 @@ class TokenRange {
   };
   std::size_t dense_ = 0;
   std::uint64_t unused_ = 0;
-  std::vector<std::byte> common_bytes_, impression_bytes_;
+  std::vector<std::byte> common_memory_, impression_memory_;
+  std::span<const std::byte> impressions_;
   std::vector<Group> groups_;
   std::vector<std::uint64_t> order_;  // where each impression begins, grouped
   std::vector<std::uint64_t> begin_;
 };
 
-/// Calls body(range, thread) for every range on the pool's threads, a wave of ranges at a time, and done(first, end) on
-/// the calling thread after each wave.
+/// Calls body(number, range, thread) for every range of the log on the pool's threads, a wave of ranges at a time, and
+/// done(first, end) on the calling thread after each wave. Ranges are loaded into `memory`, one for each thread.
 template <class Body, class Done>
-void for_each_range(const TokenisedLog& log, ThreadPool& pool, const Body& body, const Done& done) {
-  const std::size_t wave = 4 * static_cast<std::size_t>(pool.threads());
+void for_each_range(const TokenisedLog& log, ThreadPool& pool, std::vector<TokenRange>& memory, const Body& body,
+                    const Done& done) {
+  memory.resize(static_cast<std::size_t>(pool.threads()));
+  const std::size_t wave = 4 * memory.size();
   for (std::size_t first = 0; first < log.ranges(); first += wave) {
     const std::size_t end = std::min(first + wave, log.ranges());
     pool.for_each_chunk(static_cast<std::int64_t>(end - first), [&](std::int64_t chunk, int thread) {
-      body(first + static_cast<std::size_t>(chunk), static_cast<std::size_t>(thread));
+      TokenRange& range = memory[static_cast<std::size_t>(thread)];
+      const std::size_t number = first + static_cast<std::size_t>(chunk);
+      range.load(log, number);
+      body(number, std::as_const(range), static_cast<std::size_t>(thread));
     });
     done(first, end);
   }
