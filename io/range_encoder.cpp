@@ -95,8 +95,7 @@ EncodedRange RangeEncoder::encode(const TokenRange& range) {
   clear(block_, sample_.size(), common_.size());
   for (std::size_t g = 0; g < range.groups(); ++g) {
     const std::size_t impressions = range.impressions(g);
-    std::uint64_t ids = range.common(g).size();
-    for (std::size_t i = 0; i < impressions; ++i) ids += range.impression(g, i).features.size();
+    const std::uint64_t ids = range.ids(g);
     if (ids > kMostBlockIds || impressions > kMostBlockIds)
       throw data_error("one common row has {} impressions with {} ids; {} are possible. Use another common key.",
                        impressions, ids, kMostBlockIds);

@@ -172,32 +172,27 @@ void TokenRange::load(const TokenisedLog& log, std::size_t range) {
   groups_.clear();
   impressions_ = log.impressions.read(range, impression_memory_);
   const auto common = log.common.read(range, common_memory_);
-  for (std::size_t at = 0; at < common.size();) groups_.push_back({read_token_row(common, at), 0, 0});
-
-  begin_.clear();
-  order_.clear();
-  for (std::size_t at = 0; at < impressions_.size();) {
-    begin_.push_back(at);
-    const std::uint32_t common_row = read_impression_tokens(impressions_, dense_, at).common_row;
-    if (!log.has_common) {
-      groups_.push_back({TokenRow(), begin_.size() - 1, begin_.size()});
-      order_.push_back(begin_.back());
-    } else {
-      ++groups_[common_row].end;  // for now the number of impressions
-    }
+  for (std::size_t at = 0; at < common.size();) {
+    const TokenRow row = read_token_row(common, at);
+    groups_.push_back({row, 0, 0, row.size()});
   }
-  unused_ = 0;
-  if (!log.has_common) return;
+  places_.clear();
+  for (std::size_t at = 0; at < impressions_.size();) {
+    const std::size_t begin = at;
+    const ImpressionTokens impression = read_impression_tokens(impressions_, dense_, at);
+    if (!log.has_common) groups_.push_back({});
+    const auto common_row = log.has_common ? impression.common_row : static_cast<std::uint32_t>(groups_.size() - 1);
+    places_.push_back({begin, common_row});
+    ++groups_[common_row].end;  // for now the number of impressions
+    groups_[common_row].ids += impression.features.size();
+  }
   std::size_t end = 0;
   for (Group& group : groups_) {
     group.begin = end;
     end += std::exchange(group.end, end);
   }
   order_.resize(end);
-  for (std::size_t at : begin_) {
-    const std::size_t begin = at;
-    order_[groups_[read_impression_tokens(impressions_, dense_, at).common_row].end++] = begin;
-  }
+  for (const Place& place : places_) order_[groups_[place.common_row].end++] = place.begin;
   unused_ = std::erase_if(groups_, [](const Group& group) { return group.begin == group.end; });
 }
 

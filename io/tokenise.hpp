@@ -36,6 +36,8 @@ class TokenRange {
   [[nodiscard]] std::size_t groups() const { return groups_.size(); }
   [[nodiscard]] TokenRow common(std::size_t group) const { return groups_[group].common; }
   [[nodiscard]] std::size_t impressions(std::size_t group) const { return groups_[group].end - groups_[group].begin; }
+  /// Of the common row and all its impressions.
+  [[nodiscard]] std::uint64_t ids(std::size_t group) const { return groups_[group].ids; }
   [[nodiscard]] ImpressionTokens impression(std::size_t group, std::size_t i) const {
     constexpr std::size_t kAhead = 4;
     const std::size_t place = groups_[group].begin + i;
@@ -49,6 +51,11 @@ class TokenRange {
   struct Group {
     TokenRow common;
     std::size_t begin = 0, end = 0;  // in order_
+    std::uint64_t ids = 0;
+  };
+  struct Place {
+    std::uint64_t begin = 0;  // in impressions_
+    std::uint32_t common_row = 0;
   };
   std::size_t dense_ = 0;
   std::uint64_t unused_ = 0;
@@ -56,7 +63,7 @@ class TokenRange {
   std::span<const std::byte> impressions_;
   std::vector<Group> groups_;
   std::vector<std::uint64_t> order_;  // where each impression begins, grouped
-  std::vector<std::uint64_t> begin_;
+  std::vector<Place> places_;         // in the order of the input
 };
 
 /// Calls body(number, range, thread) for every range of the log on the pool's threads, a wave of ranges at a time, and
