@@ -13,7 +13,7 @@ namespace {
 template <class Prefetch, class LookUp>
 void look_up_all(const FeatureRows& rows, const std::vector<int>& table_of, std::size_t begin, std::size_t end,
                  const Prefetch& prefetch, const LookUp& look_up, std::vector<std::uint32_t>& codes) {
-  constexpr std::size_t kAhead = 16;
+  constexpr std::size_t kAhead = 32;
   for (std::size_t i = begin; i < end; ++i) {
     const std::size_t ahead = std::min(i + kAhead, end - 1);
     prefetch(table_of[rows.field[ahead]], rows.id[ahead]);
