@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 
 namespace esmm {
 namespace {
@@ -28,11 +27,19 @@ std::byte* put(const T* values, std::size_t count, std::byte* to) {
   return to + count * sizeof(T);
 }
 
+constexpr std::size_t kMostVarintBytes = 5;  // of a number below 2^32
+
+std::byte* put_varint(std::size_t value, std::byte* to) {
+  for (; value >= 0x80; value >>= 7) *to++ = static_cast<std::byte>(value | 0x80);
+  *to++ = static_cast<std::byte>(value);
+  return to;
+}
+
 }  // namespace
 
 TokenRow::TokenRow(const std::byte* data) : head_(load<Head>(data, 0)) {
   runs_ = data + sizeof head_;
-  codes_ = runs_ + head_.runs * sizeof(Run);
+  codes_ = runs_ + head_.run_bytes;
   has_value_ = codes_ + head_.features * sizeof(std::uint32_t);
   values_ = has_value_ + (head_.values == 0 ? 0 : mask_bytes(head_.features));
 }
@@ -51,7 +58,7 @@ void TokenRow::copy_values(std::vector<float>& out) const {
 
 void append_tokens(const FeatureRows& rows, std::size_t row, std::span<const std::uint32_t> codes,
                    std::vector<std::byte>& out) {
-  constexpr std::size_t kMostPerFeature = sizeof(TokenRow::Run) + sizeof(std::uint32_t) + sizeof(float);
+  constexpr std::size_t kMostPerFeature = 2 * kMostVarintBytes + sizeof(std::uint32_t) + sizeof(float);
   const std::size_t first = row == 0 ? 0 : rows.row_end[row - 1];
   const std::size_t size = rows.row_end[row] - first;
   const std::uint16_t* const field = rows.field.data() + first;
@@ -62,14 +69,13 @@ void append_tokens(const FeatureRows& rows, std::size_t row, std::span<const std
   std::byte* to = head_at + sizeof(TokenRow::Head);
 
   TokenRow::Head head{static_cast<std::uint32_t>(size), 0, 0};
-  for (std::size_t i = 0; i < size; ++head.runs) {
-    TokenRow::Run run{field[i], 0};
-    while (i < size && field[i] == run.field && run.features < std::numeric_limits<std::uint16_t>::max()) {
-      ++run.features;
-      ++i;
-    }
-    to = put(&run, 1, to);
+  for (std::size_t i = 0; i < size;) {
+    const std::size_t run = i;
+    while (i < size && field[i] == field[run]) ++i;
+    to = put_varint(field[run], to);
+    to = put_varint(i - run, to);
   }
+  head.run_bytes = static_cast<std::uint32_t>(to - head_at - sizeof head);
   to = put(codes.data() + first, size, to);
   std::byte* const mask = to;
   std::byte* const values = mask + mask_bytes(size);

@@ -24,10 +24,10 @@ class TokenRow {
   template <class Visit>
   void for_each_run(const Visit& visit) const {
     std::size_t begin = 0;
-    for (std::size_t r = 0; r < head_.runs; ++r) {
-      const auto run = load<Run>(runs_, r);
-      visit(std::size_t{run.field}, begin, begin + run.features);
-      begin += run.features;
+    for (const std::byte* at = runs_; at != codes_;) {
+      const std::size_t field = load_varint(at), features = load_varint(at);
+      visit(field, begin, begin + features);
+      begin += features;
     }
   }
   /// All values, resizing `out`.
@@ -38,10 +38,7 @@ class TokenRow {
   friend void append_tokens(const FeatureRows& rows, std::size_t row, std::span<const std::uint32_t> codes,
                             std::vector<std::byte>& out);
   struct Head {
-    std::uint32_t features = 0, runs = 0, values = 0;  // values: those that are stored
-  };
-  struct Run {
-    std::uint16_t field, features;
+    std::uint32_t features = 0, run_bytes = 0, values = 0;  // values: those that are stored
   };
   template <class T>
   [[nodiscard]] static T load(const std::byte* column, std::size_t i) {
@@ -49,9 +46,19 @@ class TokenRow {
     std::memcpy(&value, column + i * sizeof value, sizeof value);
     return value;
   }
+  /// A number in bytes of seven bits, the lowest first, all but the last with the top bit set.
+  [[nodiscard]] static std::size_t load_varint(const std::byte*& at) {
+    auto byte = std::to_integer<std::size_t>(*at++);
+    std::size_t value = byte & 0x7F;
+    for (int shift = 7; byte >= 0x80; shift += 7) {
+      byte = std::to_integer<std::size_t>(*at++);
+      value |= (byte & 0x7F) << shift;
+    }
+    return value;
+  }
   Head head_;
-  const std::byte *runs_ = nullptr, *codes_ = nullptr;
-  const std::byte* has_value_ = nullptr;  // a bit for each feature, if values are stored
+  const std::byte *runs_ = nullptr, *codes_ = nullptr;  // runs: pairs of field and number of features
+  const std::byte* has_value_ = nullptr;                // a bit for each feature, if values are stored
   const std::byte* values_ = nullptr;
 };
 
