@@ -53,6 +53,13 @@ inline bool RecordParser::scan_usual(const char*& at, Record& record) const {
   const int digits = scan_digits(at, record.id);
   if (digits == 0 || digits > 18 || *at != kIdEnd) return false;
   ++at;
+  // Most values are 1.0. Knowing that by one comparison lets the processor go on to the next record ahead of time.
+  constexpr std::uint32_t one = '1' | '.' << 8U | '0' << 16U | kRecordEnd << 24U;
+  if (static_cast<std::uint32_t>(load_word(at)) == one) {
+    at += 3;
+    record.value = 1;
+    return true;
+  }
   return scan_short_float(at, record.value);
 }
 

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <utility>
 
-#include "io/hash_index.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -53,24 +52,6 @@ void append_frame(ZSTD_CCtx* context, std::span<const std::byte> raw, std::vecto
   out.resize(begin + size);
 }
 
-/// Distinct bit patterns by falling frequency, ties by pattern; more than `limit` of them: empty.
-std::vector<std::uint32_t> distinct_by_frequency(std::span<const float> values, std::size_t limit,
-                                                 HashIndex<std::uint64_t>& index) {
-  index.reset(0);
-  for (const float value : values) {
-    ++index(std::bit_cast<std::uint32_t>(value), mix);
-    if (index.size() > limit) return {};
-  }
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> counts;
-  index.for_each(
-      [&](std::uint64_t bits, std::uint32_t count) { counts.emplace_back(count, static_cast<std::uint32_t>(bits)); });
-  std::sort(counts.begin(), counts.end(),
-            [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; });
-  std::vector<std::uint32_t> distinct;
-  for (const auto& [count, bits] : counts) distinct.push_back(bits);
-  return distinct;
-}
-
 /// Fills `out` with the values of `symbols` (all known to be valid). False when the bits run out.
 bool join_bits(std::span<const std::uint8_t> symbols, std::span<const std::byte> bits, std::uint32_t* out) {
   std::uint64_t at = 0;  // in bits
@@ -106,29 +87,31 @@ ColumnEncoder::ColumnEncoder() : context_(ZSTD_createCCtx(), &ZSTD_freeCCtx) {
 }
 
 void ColumnEncoder::integers(std::span<const std::uint32_t> values) {
-  symbols_.clear();
-  bits_.clear();
+  constexpr std::size_t kMostBitBytes = 4;  // per value; the last may be written as a whole word
+  symbols_.resize(std::max(symbols_.size(), values.size()));
+  bits_.resize(std::max(bits_.size(), values.size() * kMostBitBytes + sizeof(std::uint64_t)));
+  std::byte* to = bits_.data();
   std::uint64_t pending = 0;
-  std::uint32_t pending_bits = 0;
-  const auto flush = [&](std::uint32_t keep) {
-    for (; pending_bits > keep; pending_bits -= std::min(pending_bits, 8U), pending >>= 8)
-      bits_.push_back(static_cast<std::byte>(pending));
-  };
-  for (const std::uint32_t value : values) {
-    const std::uint32_t symbol = symbol_of(value);
-    symbols_.push_back(static_cast<std::byte>(symbol));
-    pending |= std::uint64_t{value - kTable.of[symbol].base} << pending_bits;
+  std::uint32_t pending_bits = 0;  // less than 8 after each value
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::uint32_t symbol = symbol_of(values[i]);
+    symbols_[i] = static_cast<std::byte>(symbol);
+    pending |= std::uint64_t{values[i] - kTable.of[symbol].base} << pending_bits;
     pending_bits += kTable.of[symbol].bits;
-    flush(7);
+    std::memcpy(to, &pending, sizeof pending);
+    to += pending_bits / 8;
+    pending >>= pending_bits / 8 * 8;
+    pending_bits %= 8;
   }
-  flush(0);
+  if (pending_bits > 0) ++to;
+  const std::span bits(bits_.data(), static_cast<std::size_t>(to - bits_.data()));
   const std::size_t header = out_.size();
   number(std::uint32_t{0});
-  number(static_cast<std::uint32_t>(bits_.size()));
-  append_frame(context_.get(), symbols_, out_);
+  number(static_cast<std::uint32_t>(bits.size()));
+  append_frame(context_.get(), std::span(symbols_).first(values.size()), out_);
   const auto frame_bytes = static_cast<std::uint32_t>(out_.size() - header - 8);
   std::memcpy(out_.data() + header, &frame_bytes, sizeof frame_bytes);
-  out_.insert(out_.end(), bits_.begin(), bits_.end());
+  out_.insert(out_.end(), bits.begin(), bits.end());
 }
 
 void ColumnEncoder::integers64(std::span<const std::uint64_t> values) {
@@ -140,23 +123,42 @@ void ColumnEncoder::integers64(std::span<const std::uint64_t> values) {
 }
 
 void ColumnEncoder::floats(std::span<const float> values) {
-  HashIndex<std::uint64_t> index;
-  const auto distinct = distinct_by_frequency(values, std::min(kMostCodes, values.size() / 2 + 1), index);
-  if (distinct.empty() && !values.empty()) {
+  if (!count_distinct(values, std::min(kMostCodes, values.size() / 2 + 1))) {
     number(FloatCoding::raw);
     bytes(std::as_bytes(values));
     return;
   }
-  std::uint32_t code = 0;
-  for (const std::uint32_t bits : distinct) index(bits, mix) = ++code;
-  codes_.clear();
-  for (const float value : values) {
-    const std::uint64_t bits = std::bit_cast<std::uint32_t>(value);
-    codes_.push_back(index.find(bits, mix(bits)) - 1);
+  std::sort(distinct_.begin(), distinct_.end(), [](const Distinct& a, const Distinct& b) {
+    return a.count != b.count ? a.count > b.count : a.bits < b.bits;
+  });
+  half_.resize(distinct_.size());  // the code of each number
+  std::vector<std::uint32_t> dictionary;
+  for (std::uint32_t code = 0; code < distinct_.size(); ++code) {
+    half_[distinct_[code].number] = code;
+    dictionary.push_back(distinct_[code].bits);
   }
+  for (std::uint32_t& code : codes_) code = half_[code];
   number(FloatCoding::dictionary);
-  bytes(std::as_bytes(std::span(distinct)));
+  bytes(std::as_bytes(std::span(dictionary)));
   integers(codes_);
+}
+
+bool ColumnEncoder::count_distinct(std::span<const float> values, std::size_t limit) {
+  number_of_.reset(0);
+  distinct_.clear();
+  codes_.resize(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(values[i]);
+    std::uint32_t& number = number_of_(bits, mix);  // counting from 1
+    if (number == 0) {
+      if (distinct_.size() == limit) return false;
+      distinct_.push_back({bits, 0, static_cast<std::uint32_t>(distinct_.size())});
+      number = static_cast<std::uint32_t>(distinct_.size());
+    }
+    codes_[i] = number - 1;
+    ++distinct_[codes_[i]].count;
+  }
+  return true;
 }
 
 void ColumnEncoder::bytes(std::span<const std::byte> values) {

@@ -10,6 +10,8 @@
 
 #include <zstd.h>
 
+#include "io/hash_index.hpp"
+
 namespace esmm {
 
 /// Appends coded columns to a byte string. Keeps its compressor and scratch memory from column to column.
@@ -34,10 +36,19 @@ class ColumnEncoder {
   [[nodiscard]] std::vector<std::byte> take() { return std::exchange(out_, {}); }
 
  private:
+  struct Distinct {
+    std::uint32_t bits = 0, count = 0;
+    std::uint32_t number = 0;  // in order of first appearance
+  };
+  /// Fills distinct_, and codes_ with the number of each value. False if there are more than `limit`.
+  bool count_distinct(std::span<const float> values, std::size_t limit);
+
   std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context_;
   std::vector<std::byte> out_;
-  std::vector<std::byte> symbols_, bits_;
+  std::vector<std::byte> symbols_, bits_;  // as long as the longest column yet
   std::vector<std::uint32_t> codes_, half_;
+  HashIndex<std::uint64_t> number_of_;
+  std::vector<Distinct> distinct_;
 };
 
 /// Where a block lies, for messages.

@@ -3,6 +3,7 @@
 #include <limits>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "io/field_lookup.hpp"
 #include "io/readers.hpp"
@@ -12,6 +13,12 @@
 namespace esmm {
 namespace {
 
+/// The text before the first `c`, or all of it. Cells are short, so that calling memchr would cost more than it finds.
+std::string_view up_to(std::string_view text, char c) {
+  const char* const end = text.data() + text.size();
+  return {text.data(), static_cast<std::size_t>(find_char(text.data(), end, c) - text.data())};
+}
+
 /// The cells of a line, one after another.
 class Cells {
  public:
@@ -19,10 +26,9 @@ class Cells {
   /// False after the last cell, which may be empty.
   bool next(std::string_view& cell) {
     if (done_) return false;
-    const auto comma = rest_.find(',');
-    cell = rest_.substr(0, comma);
-    done_ = comma == std::string_view::npos;
-    if (!done_) rest_.remove_prefix(comma + 1);
+    cell = up_to(rest_, ',');
+    done_ = cell.size() == rest_.size();
+    if (!done_) rest_.remove_prefix(cell.size() + 1);
     return true;
   }
 
@@ -37,16 +43,14 @@ struct FeatureText {
   std::optional<std::string_view> value;
 };
 [[nodiscard]] bool split(std::string_view cell, FeatureText& feature) {
-  const std::size_t first = cell.find(':');
-  if (first == 0 || first == std::string_view::npos) return false;
-  feature.field = cell.substr(0, first);
-  feature.id = cell.substr(first + 1);
+  feature.field = up_to(cell, ':');
+  if (feature.field.empty() || feature.field.size() == cell.size()) return false;
+  const std::string_view rest = cell.substr(feature.field.size() + 1);
+  feature.id = up_to(rest, ':');
   feature.value.reset();
-  const std::size_t second = feature.id.find(':');
-  if (second == std::string_view::npos) return true;
-  feature.value = feature.id.substr(second + 1);
-  feature.id = feature.id.substr(0, second);
-  return feature.value->find(':') == std::string_view::npos;
+  if (feature.id.size() == rest.size()) return true;
+  feature.value = rest.substr(feature.id.size() + 1);
+  return up_to(*feature.value, ':').size() == feature.value->size();
 }
 
 /// Field names in order of first appearance: one pass over the file.
@@ -60,12 +64,15 @@ Schema collect_fields(const std::string& path, int threads, std::size_t chunk_by
   };
   const auto parse = [](const TextChunk& chunk, Names& names) {
     names = {};
+    std::vector<std::string_view> before;  // the names of the line before: mostly the same in the same places
     for (std::string_view rest = chunk.text(); !rest.empty();) {
       Cells cells(take_line(rest));
       std::string_view cell;
       FeatureText feature;
-      for (int column = 0; cells.next(cell); ++column) {
-        if (column >= 3 && split(cell, feature)) names.add(feature.field);
+      for (std::size_t column = 0; cells.next(cell); ++column) {
+        if (column < 3 || !split(cell, feature)) continue;
+        if (before.size() <= column) before.resize(column + 1);
+        if (feature.field != std::exchange(before[column], feature.field)) names.add(feature.field);
       }
     }
   };
@@ -160,7 +167,7 @@ std::optional<Problem> FieldIdReader::parse_feature(std::string_view cell, Featu
   FeatureText feature;
   if (!split(cell, feature)) return problem(BadRowKind::separator, "is not of the form field:id[:value]");
   if (feature.id.empty()) return problem(BadRowKind::number, "has no id");
-  const int field = lookup_.find(feature.field);
+  const int field = lookup_.find_in_text(feature.field);
   if (field == FieldLookup::kIgnored) return std::nullopt;
   if (field < 0) return problem(BadRowKind::unknown_field, lookup_.complaint(feature.field));
   float value = 1;

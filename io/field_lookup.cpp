@@ -9,8 +9,6 @@
 namespace esmm {
 namespace {
 
-constexpr std::size_t kShortName = 7;
-
 std::uint64_t first_word(std::string_view name) {
   std::array<char, 8> bytes{};
   std::memcpy(bytes.data(), name.data(), name.size());

@@ -21,6 +21,12 @@ class FieldLookup {
 
   [[nodiscard]] int find(std::string_view name) const;
 
+  /// The same for a name within a TextChunk, whose padding may be read.
+  [[nodiscard]] int find_in_text(std::string_view name) const {
+    const bool is_short = !name.empty() && name.size() <= kShortName;
+    return is_short ? find_short(load_word(name.data()), static_cast<int>(name.size())) : find(name);
+  }
+
   /// What a row that names an unknown field has done: "has a field that the schema does not have", and what it may
   /// mean.
   [[nodiscard]] std::string complaint(std::string_view name) const;
@@ -34,6 +40,7 @@ class FieldLookup {
   }
 
  private:
+  static constexpr std::size_t kShortName = 7;
   struct Slot {
     std::uint64_t key = 0;  // 0: free
     int index = kUnknown;

@@ -18,19 +18,17 @@ std::shared_ptr<const Vocabulary> hashed_vocabulary(const Schema& schema, std::u
   return std::make_shared<const Vocabulary>(std::move(tables), 0);
 }
 
-void write_blocks(const TokenisedLog& log, const Schema& schema, const std::shared_ptr<const Vocabulary>& vocabulary,
-                  ThreadPool& pool, PackedWriter& writer, DatasetStatistics& statistics,
+void write_blocks(const TokenisedLog& log, const Schema& schema, const CodedVocabulary& vocabulary, ThreadPool& pool,
+                  std::vector<TokenRange>& memory, PackedWriter& writer, DatasetStatistics& statistics,
                   const std::function<void(std::size_t)>& done) {
-  std::vector<TokenRange> ranges(static_cast<std::size_t>(pool.threads()));
   std::vector<RangeEncoder> encoders;
-  for (std::size_t t = 0; t < ranges.size(); ++t) encoders.emplace_back(schema, vocabulary);
+  for (int t = 0; t < pool.threads(); ++t) encoders.emplace_back(schema, vocabulary);
   std::vector<Moments> dense(schema.dense.size());
   statistics.fields.assign(schema.fields.size(), no_ids());
 
   std::vector<EncodedRange> encoded(log.ranges());  // held until their wave is done, then written in order
-  const auto encode = [&](std::size_t range, std::size_t thread) {
-    ranges[thread].load(log, range);
-    encoded[range] = encoders[thread].encode(ranges[thread]);
+  const auto encode = [&](std::size_t number, const TokenRange& range, std::size_t thread) {
+    encoded[number] = encoders[thread].encode(range);
   };
   const auto write = [&](std::size_t first, std::size_t end) {
     for (std::size_t r = first; r < end; ++r) {
@@ -43,7 +41,7 @@ void write_blocks(const TokenisedLog& log, const Schema& schema, const std::shar
     }
     done(end);
   };
-  for_each_range(log, pool, encode, write);
+  for_each_range(log, pool, memory, encode, write);
   for (auto& field : statistics.fields)
     if (field.ids == 0) field.value_min = field.value_max = 0;
   for (const Moments& moments : dense) statistics.dense.push_back(moments.statistics());
@@ -67,8 +65,12 @@ void pack(LogReader& log, const std::string& directory, const PackOptions& optio
   ThreadPool pool(options.threads);
   const Schema& schema = log.schema();
 
-  TokenisedLog tokens(writer.staging_path(), pool);
-  tokenise(log, options, tokens);
+  CodedVocabulary vocabulary{options.vocabulary, {}};
+  if (vocabulary.vocabulary == nullptr && options.encoding == Encoding::hash)
+    vocabulary.vocabulary = hashed_vocabulary(schema, options.buckets);
+  IdCodes codes(schema, vocabulary.vocabulary, pool);
+  TokenisedLog tokens(writer.staging_path());
+  tokenise(log, options, codes, tokens);
   DatasetStatistics statistics = tokens.statistics;
   warn_of(statistics, options);
   if (statistics.impressions == 0)
@@ -82,13 +84,11 @@ void pack(LogReader& log, const std::string& directory, const PackOptions& optio
     report(0);
     return report;
   };
-  std::shared_ptr<const Vocabulary> vocabulary = options.vocabulary;
-  if (vocabulary == nullptr)  // nothing is counted for a vocabulary that is given or hashed
-    vocabulary = options.encoding == Encoding::hash
-                     ? hashed_vocabulary(schema, options.buckets)
-                     : count_vocabulary(tokens, schema, options.min_count, pool, progress("count"));
-  write_blocks(tokens, schema, vocabulary, pool, writer, statistics, progress("write"));
-  writer.finish(schema, log.labelled(), *vocabulary, std::move(statistics));
+  std::vector<TokenRange> memory;
+  if (vocabulary.vocabulary == nullptr)  // nothing is counted for a vocabulary that is given or hashed
+    vocabulary = count_vocabulary(tokens, schema, codes, options.min_count, pool, memory, progress("count"));
+  write_blocks(tokens, schema, vocabulary, pool, memory, writer, statistics, progress("write"));
+  writer.finish(schema, log.labelled(), *vocabulary.vocabulary, std::move(statistics));
 }
 
 }  // namespace esmm

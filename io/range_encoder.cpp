@@ -76,16 +76,13 @@ void merge(DatasetStatistics::FieldStatistics& into, const DatasetStatistics::Fi
   into.value_max = std::max(into.value_max, from.value_max);
 }
 
-RangeEncoder::RangeEncoder(const Schema& schema, std::shared_ptr<const Vocabulary> vocabulary)
-    : vocabulary_(std::move(vocabulary)), dense_(schema.dense.size()) {
+RangeEncoder::RangeEncoder(const Schema& schema, const CodedVocabulary& vocabulary)
+    : row_of_code_(vocabulary.row_of_code), dense_(schema.dense.size()) {
   for (std::size_t f = 0; f < schema.fields.size(); ++f) {
     const Field& field = schema.fields[f];
-    const int table = vocabulary_->find_table(field.table);
-    if (table < 0)
-      throw data_error("the vocabulary has no table {} for field {}. It belongs to a log with another schema.",
-                       field.table, field.name);
-    const bool hashed = vocabulary_->tables()[static_cast<std::size_t>(table)].encoding == Encoding::hash;
-    (field.side == Side::sample ? sample_ : common_).push_back({table, hashed, f});
+    const auto table = static_cast<std::size_t>(vocabulary.vocabulary->find_table(field.table));
+    const bool hashed = vocabulary.vocabulary->tables()[table].encoding == Encoding::hash;
+    (field.side == Side::sample ? sample_ : common_).push_back({hashed, f});
   }
 }
 
@@ -98,8 +95,7 @@ EncodedRange RangeEncoder::encode(const TokenRange& range) {
   clear(block_, sample_.size(), common_.size());
   for (std::size_t g = 0; g < range.groups(); ++g) {
     const std::size_t impressions = range.impressions(g);
-    std::uint64_t ids = range.common(g).size();
-    for (std::size_t i = 0; i < impressions; ++i) ids += range.impression(g, i).features.size();
+    const std::uint64_t ids = range.ids(g);
     if (ids > kMostBlockIds || impressions > kMostBlockIds)
       throw data_error("one common row has {} impressions with {} ids; {} are possible. Use another common key.",
                        impressions, ids, kMostBlockIds);
@@ -131,38 +127,47 @@ void RangeEncoder::add_group(const TokenRange& range, std::size_t group, Encoded
 
 void RangeEncoder::add_row(TokenRow row, std::size_t impressions, const std::vector<FieldEncoding>& fields,
                            BagColumns& bags, EncodedRange& out) {
-  constexpr std::size_t kAhead = 16;
   bag_end_.assign(fields.size() + 1, 0);
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    if (i < kAhead) vocabulary_->prefetch(fields[row.field(i)].table, row.id(i));
-    ++bag_end_[row.field(i) + std::size_t{1}];
-  }
+  row.for_each_run([&](std::size_t field, std::size_t begin, std::size_t end) { bag_end_[field + 1] += end - begin; });
   for (std::size_t f = 0; f < fields.size(); ++f) bag_end_[f + 1] += bag_end_[f];
   order_.resize(row.size());  // (embedding row, position) by bag, then sorted within each bag
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    if (i + kAhead < row.size()) vocabulary_->prefetch(fields[row.field(i + kAhead)].table, row.id(i + kAhead));
-    const std::size_t bag = row.field(i);
-    order_[bag_end_[bag]++] = std::uint64_t{vocabulary_->encode(fields[bag].table, row.id(i))} << 32 | i;
-  }
+  row.for_each_run([&](std::size_t field, std::size_t begin, std::size_t end) {
+    std::uint64_t* next = order_.data() + bag_end_[field];
+    bag_end_[field] += end - begin;
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::uint32_t code = row.code(i);
+      *next++ = std::uint64_t{row_of_code_.empty() ? code : row_of_code_[code]} << 32 | i;
+    }
+  });
+  row.copy_values(values_);
+
+  const std::size_t first = bags.rows.size();
+  bags.rows.resize(first + row.size());
+  bags.values.resize(first + row.size());
   std::size_t begin = 0;
   for (std::size_t bag = 0; bag < fields.size(); ++bag) {
     const std::size_t end = bag_end_[bag];  // of this bag, now that it is filled
-    std::sort(order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.begin() + static_cast<std::ptrdiff_t>(end));
+    if (end - begin > 1) std::sort(&order_[begin], &order_[begin] + (end - begin));
     DatasetStatistics::FieldStatistics& statistics = out.fields[fields[bag].index];
+    float least = statistics.value_min, greatest = statistics.value_max;
+    std::uint64_t unknown = 0;
     for (std::size_t i = begin; i < end; ++i) {
       const auto table_row = static_cast<std::uint32_t>(order_[i] >> 32);
-      const float value = row.value(static_cast<std::uint32_t>(order_[i]));
-      bags.rows.push_back(table_row);
-      bags.values.push_back(value);
-      statistics.out_of_vocabulary += table_row == 0 && !fields[bag].hashed ? 1 : 0;
-      statistics.value_min = std::min(statistics.value_min, value);
-      statistics.value_max = std::max(statistics.value_max, value);
+      const float value = values_[static_cast<std::uint32_t>(order_[i])];
+      bags.rows[first + i] = table_row;
+      bags.values[first + i] = value;
+      unknown += table_row == 0 ? 1 : 0;
+      least = std::min(least, value);
+      greatest = std::max(greatest, value);
     }
+    statistics.value_min = least;
+    statistics.value_max = greatest;
+    if (!fields[bag].hashed) statistics.out_of_vocabulary += unknown;
     statistics.ids += end - begin;
     statistics.impression_ids += (end - begin) * impressions;
     statistics.missing_rows += end == begin ? 1 : 0;
     statistics.most_ids = std::max(statistics.most_ids, static_cast<std::uint32_t>(end - begin));
-    bags.offsets.push_back(static_cast<std::uint32_t>(bags.rows.size()));
+    bags.offsets.push_back(static_cast<std::uint32_t>(first + end));
     begin = end;
   }
 }

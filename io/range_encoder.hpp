@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "io/block_codec.hpp"
+#include "io/count_ids.hpp"
 #include "io/packed_writer.hpp"
 #include "io/tokenise.hpp"
-#include "io/vocabulary.hpp"
 
 namespace esmm {
 
@@ -30,12 +30,12 @@ struct EncodedRange {
 /// 256 k ids; impressions of one common row are never parted.
 class RangeEncoder {
  public:
-  RangeEncoder(const Schema& schema, std::shared_ptr<const Vocabulary> vocabulary);
+  /// Keeps a reference to the vocabulary.
+  RangeEncoder(const Schema& schema, const CodedVocabulary& vocabulary);
   [[nodiscard]] EncodedRange encode(const TokenRange& range);
 
  private:
   struct FieldEncoding {
-    int table = 0;
     bool hashed = false;
     std::size_t index = 0;  // in Schema::fields
   };
@@ -44,12 +44,13 @@ class RangeEncoder {
                EncodedRange& out);
   void close_block(EncodedRange& out);
 
-  std::shared_ptr<const Vocabulary> vocabulary_;
+  const std::vector<std::uint32_t>& row_of_code_;
   std::vector<FieldEncoding> sample_, common_;
   std::size_t dense_ = 0;
   BlockEncoder encoder_;
   Block block_;
   std::vector<std::uint64_t> order_;
+  std::vector<float> values_;
   std::vector<std::size_t> bag_end_;
 };
 

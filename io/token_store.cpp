@@ -1,59 +1,112 @@
 #include "io/token_store.hpp"
 
-#include <zstd.h>
-
-#include <utility>
-
-#include "kernels/error.hpp"
+#include <algorithm>
+#include <bit>
 
 namespace esmm {
 namespace {
 
-constexpr int kLevel = 1;
-constexpr std::size_t kFullBytesPerThread = 4U << 20;
-
 struct ImpressionHeader {
   std::uint64_t input_index;
   std::uint32_t common_row;
-  std::uint32_t sample_id_bytes;
-  std::uint8_t click, conversion;
-  std::uint8_t unused[6];
+  std::uint32_t sample_id_bytes : 30, click : 1, conversion : 1;
 };
-static_assert(sizeof(ImpressionHeader) == 24);
+static_assert(sizeof(ImpressionHeader) == 16);
+constexpr std::uint32_t kSampleIdBytes = (1U << 30) - 1;  // lines are shorter
 
+constexpr std::size_t kMaskBits = 8;
+
+std::size_t mask_bytes(std::size_t size) {
+  return (size + kMaskBits - 1) / kMaskBits;
+}
+
+/// Writes values to memory that is large enough.
 template <class T>
-void append(const T* values, std::size_t count, std::vector<std::byte>& out) {
-  const auto* bytes = reinterpret_cast<const std::byte*>(values);
-  out.insert(out.end(), bytes, bytes + count * sizeof(T));
+std::byte* put(const T* values, std::size_t count, std::byte* to) {
+  if (count > 0) std::memcpy(to, values, count * sizeof(T));
+  return to + count * sizeof(T);
+}
+
+constexpr std::size_t kMostVarintBytes = 5;  // of a number below 2^32
+
+std::byte* put_varint(std::size_t value, std::byte* to) {
+  for (; value >= 0x80; value >>= 7) *to++ = static_cast<std::byte>(value | 0x80);
+  *to++ = static_cast<std::byte>(value);
+  return to;
 }
 
 }  // namespace
 
-void append_tokens(const FeatureRows& rows, std::size_t row, std::vector<std::byte>& out) {
-  const std::size_t begin = row == 0 ? 0 : rows.row_end[row - 1];
-  const auto size = static_cast<std::uint32_t>(rows.row_end[row] - begin);
-  append(&size, 1, out);
-  append(rows.id.data() + begin, size, out);
-  append(rows.value.data() + begin, size, out);
-  append(rows.field.data() + begin, size, out);
+TokenRow::TokenRow(const std::byte* data) : head_(load<Head>(data, 0)) {
+  runs_ = data + sizeof head_;
+  codes_ = runs_ + head_.run_bytes;
+  has_value_ = codes_ + head_.features * sizeof(std::uint32_t);
+  values_ = has_value_ + (head_.values == 0 ? 0 : mask_bytes(head_.features));
 }
 
-void append_tokens(const ImpressionRows& rows, std::size_t row, std::size_t dense, std::uint32_t common_row,
-                   std::uint64_t input_index, std::vector<std::byte>& out) {
+const std::byte* TokenRow::end() const {
+  return values_ + head_.values * sizeof(float);
+}
+
+void TokenRow::copy_values(std::vector<float>& out) const {
+  out.assign(size(), 1.0F);
+  std::size_t next = 0;
+  for (std::size_t b = 0; next < head_.values; ++b)
+    for (auto bits = std::to_integer<unsigned>(has_value_[b]); bits != 0; bits &= bits - 1)
+      out[b * kMaskBits + static_cast<std::size_t>(std::countr_zero(bits))] = load<float>(values_, next++);
+}
+
+void append_tokens(const FeatureRows& rows, std::size_t row, std::span<const std::uint32_t> codes,
+                   std::vector<std::byte>& out) {
+  constexpr std::size_t kMostPerFeature = 2 * kMostVarintBytes + sizeof(std::uint32_t) + sizeof(float);
+  const std::size_t first = row == 0 ? 0 : rows.row_end[row - 1];
+  const std::size_t size = rows.row_end[row] - first;
+  const std::uint16_t* const field = rows.field.data() + first;
+  const float* const value = rows.value.data() + first;
+  const std::size_t begin = out.size();
+  out.resize(begin + sizeof(TokenRow::Head) + size * kMostPerFeature + mask_bytes(size));
+  std::byte* const head_at = out.data() + begin;
+  std::byte* to = head_at + sizeof(TokenRow::Head);
+
+  TokenRow::Head head{static_cast<std::uint32_t>(size), 0, 0};
+  for (std::size_t i = 0; i < size;) {
+    const std::size_t run = i;
+    while (i < size && field[i] == field[run]) ++i;
+    to = put_varint(field[run], to);
+    to = put_varint(i - run, to);
+  }
+  head.run_bytes = static_cast<std::uint32_t>(to - head_at - sizeof head);
+  to = put(codes.data() + first, size, to);
+  std::byte* const mask = to;
+  std::byte* const values = mask + mask_bytes(size);
+  std::fill(mask, values, std::byte{0});
+  for (std::size_t i = 0; i < size; ++i) {
+    const bool stored = value[i] != 1.0F;
+    mask[i / kMaskBits] |= static_cast<std::byte>(stored) << (i % kMaskBits);
+    std::memcpy(values + head.values * sizeof(float), &value[i], sizeof(float));
+    head.values += stored ? 1 : 0;
+  }
+  if (head.values > 0) to = values + head.values * sizeof(float);
+  put(&head, 1, head_at);
+  out.resize(static_cast<std::size_t>(to - out.data()));
+}
+
+void append_tokens(const ImpressionRows& rows, std::size_t row, std::span<const std::uint32_t> codes, std::size_t dense,
+                   std::uint32_t common_row, std::uint64_t input_index, std::vector<std::byte>& out) {
   const std::string_view sample_id = rows.sample_id[row];
-  const ImpressionHeader header{input_index,     common_row,           static_cast<std::uint32_t>(sample_id.size()),
-                                rows.click[row], rows.conversion[row], {}};
-  append(&header, 1, out);
-  append(sample_id.data(), sample_id.size(), out);
-  append(rows.dense.data() + row * dense, dense, out);
-  append_tokens(rows.features, row, out);
+  const ImpressionHeader header{input_index, common_row, static_cast<std::uint32_t>(sample_id.size()) & kSampleIdBytes,
+                                rows.click[row] != 0, rows.conversion[row] != 0};
+  const std::size_t begin = out.size();
+  out.resize(begin + sizeof header + sample_id.size() + dense * sizeof(float));
+  std::byte* to = put(&header, 1, out.data() + begin);
+  to = put(sample_id.data(), sample_id.size(), to);
+  put(rows.dense.data() + row * dense, dense, to);
+  append_tokens(rows.features, row, codes, out);
 }
 
 TokenRow read_token_row(std::span<const std::byte> tokens, std::size_t& at) {
-  std::uint32_t size = 0;
-  std::memcpy(&size, tokens.data() + at, sizeof size);
-  const TokenRow row(tokens.data() + at + sizeof size, size);
-  at += sizeof size + row.bytes();
+  const TokenRow row(tokens.data() + at);
+  at = static_cast<std::size_t>(row.end() - tokens.data());
   return row;
 }
 
@@ -74,75 +127,48 @@ ImpressionTokens read_impression_tokens(std::span<const std::byte> tokens, std::
   return impression;
 }
 
-TokenStore::TokenStore(const std::string& directory, ThreadPool& pool)
-    : file_(File::temporary(directory)), pool_(pool) {}
+TokenStore::TokenStore(const std::string& directory) : file_(File::temporary(directory)) {}
 
 std::vector<std::byte>& TokenStore::end_of(std::size_t range) {
   if (range >= ranges_.size()) ranges_.resize(range + 1);
   std::vector<std::byte>& buffer = ranges_[range].buffer;
-  if (buffer.capacity() == 0 && !spare_.empty()) {
-    buffer = std::move(spare_.back());
-    spare_.pop_back();
-  }
   if (buffer.capacity() == 0) buffer.reserve(buffer_bytes_ + buffer_bytes_ / 8);
   return buffer;
 }
 
 void TokenStore::appended(std::size_t range) {
-  if (ranges_[range].buffer.size() >= buffer_bytes_) close_buffer(range);
-  if (full_bytes_ >= kFullBytesPerThread * static_cast<std::size_t>(pool_.threads())) write_full();
+  if (ranges_[range].buffer.size() >= buffer_bytes_) write(ranges_[range]);
 }
 
 void TokenStore::finish(std::size_t range) {
-  if (!ranges_[range].buffer.empty()) close_buffer(range);
+  write(ranges_[range]);
+  ranges_[range].buffer = {};
 }
 
 void TokenStore::flush() {
-  for (std::size_t range = 0; range < ranges_.size(); ++range)
-    if (!ranges_[range].buffer.empty()) close_buffer(range);
-  write_full();
-  spare_.clear();
+  for (std::size_t range = 0; range < ranges_.size(); ++range) finish(range);
 }
 
-void TokenStore::close_buffer(std::size_t range) {
-  full_bytes_ += ranges_[range].buffer.size();
-  full_.push_back({range, std::exchange(ranges_[range].buffer, {}), {}});
+void TokenStore::write(Range& range) {
+  if (range.buffer.empty()) return;
+  file_.append(range.buffer);
+  range.chunks.push_back({end_, range.buffer.size()});
+  range.bytes += range.buffer.size();
+  end_ += range.buffer.size();
+  range.buffer.clear();
 }
 
-void TokenStore::write_full() {
-  pool_.for_each_chunk(static_cast<std::int64_t>(full_.size()), [&](std::int64_t chunk, int) {
-    Full& full = full_[static_cast<std::size_t>(chunk)];
-    full.compressed.resize(ZSTD_compressBound(full.raw.size()));
-    const std::size_t size =
-        ZSTD_compress(full.compressed.data(), full.compressed.size(), full.raw.data(), full.raw.size(), kLevel);
-    if (ZSTD_isError(size)) throw internal_error("zstd: {}.", ZSTD_getErrorName(size));
-    full.compressed.resize(size);
-  });
-  for (Full& full : full_) {
-    file_.append(full.compressed);
-    ranges_[full.range].chunks.push_back({end_, full.compressed.size(), full.raw.size()});
-    ranges_[full.range].bytes += full.raw.size();
-    end_ += full.compressed.size();
-    full.raw.clear();
-    spare_.push_back(std::move(full.raw));
-  }
-  full_.clear();
-  full_bytes_ = 0;
-}
-
-void TokenStore::read(std::size_t range, std::vector<std::byte>& out) const {
-  out.resize(range < ranges_.size() ? ranges_[range].bytes : 0);
-  if (out.empty()) return;
-  std::vector<std::byte> stored;
+std::span<const std::byte> TokenStore::read(std::size_t range, std::vector<std::byte>& memory) const {
+  if (range >= ranges_.size()) return {};
+  const std::size_t bytes = ranges_[range].bytes;
+  if (memory.size() < bytes) memory = std::vector<std::byte>(bytes);  // nothing of the old is to be copied
+  const std::span out = std::span(memory).first(bytes);
   std::size_t at = 0;
   for (const Chunk& chunk : ranges_[range].chunks) {
-    stored.resize(chunk.stored);
-    file_.read_at(chunk.offset, stored);
-    const std::size_t size = ZSTD_decompress(out.data() + at, chunk.bytes, stored.data(), stored.size());
-    if (ZSTD_isError(size) || size != chunk.bytes)
-      throw io_error("{}: a temporary file has changed on disk. Check the disk and run again.", file_.path());
+    file_.read_at(chunk.offset, out.subspan(at, chunk.bytes));
     at += chunk.bytes;
   }
+  return out;
 }
 
 }  // namespace esmm

@@ -12,7 +12,9 @@ namespace esmm {
 namespace {
 
 // A range is the unit of work and of memory. Its impressions are not known when it is cut, hence also a limit in rows.
-constexpr std::uint64_t kRangeBytes = 32U << 20;
+// Where it is cut shows in the packed bytes, so the limit is in these weights, not in bytes that depend on the values.
+constexpr std::uint64_t kRangeWeight = 32U << 20;
+constexpr std::uint64_t kRowWeight = 4, kFeatureWeight = 14, kImpressionWeight = 24, kDenseWeight = 4;
 constexpr std::uint32_t kRangeRows = 8192;
 constexpr std::size_t kBufferBytes = 256U << 20;  // of all ranges together
 constexpr std::size_t kLeastBuffer = 64U << 10, kMostBuffer = 1U << 20;
@@ -21,9 +23,15 @@ std::uint64_t hash_of(const CommonKey& key) {
   return key.low;
 }  // the key is a hash already
 
+std::uint64_t weight(const FeatureRows& rows, std::size_t row) {
+  const std::uint64_t begin = row == 0 ? 0 : rows.row_end[row - 1];
+  return kRowWeight + kFeatureWeight * (rows.row_end[row] - begin);
+}
+
 class Tokeniser {
  public:
-  Tokeniser(LogReader& log, const PackOptions& options, TokenisedLog& out) : log_(log), options_(options), out_(out) {
+  Tokeniser(LogReader& log, const PackOptions& options, IdCodes& codes, TokenisedLog& out)
+      : log_(log), options_(options), id_codes_(codes), out_(out) {
     out_.has_common = log.has_common();
     out_.dense = log.schema().dense.size();
     statistics().bad_rows.assign(static_cast<std::size_t>(BadRowKind::count_), 0);
@@ -46,6 +54,7 @@ class Tokeniser {
   void add(CommonRows&& rows) {
     statistics().text_bytes += rows.text_bytes;
     std::vector<BadRow> bad = std::move(rows.bad);
+    id_codes_.encode(rows.features, Side::common, codes_);
     for (std::size_t r = 0; r < rows.key.size(); ++r) {
       std::uint32_t& number = number_of_(rows.key[r], hash_of);
       if (number != 0) {
@@ -57,15 +66,14 @@ class Tokeniser {
         throw data_error("{}:{}: more than 2^32 - 2 common rows. Split the log.", rows.file, rows.line[r]);
       }
       number = ++common_rows_;
-      if (range_begin_.empty() || range_bytes_ >= kRangeBytes || common_rows_ - 1 - range_begin_.back() >= kRangeRows) {
+      if (range_begin_.empty() || range_weight_ >= kRangeWeight ||
+          common_rows_ - 1 - range_begin_.back() >= kRangeRows) {
         if (!range_begin_.empty()) out_.common.finish(range_begin_.size() - 1);
         range_begin_.push_back(common_rows_ - 1);
-        range_bytes_ = 0;
+        range_weight_ = 0;
       }
-      auto& end = out_.common.end_of(range_begin_.size() - 1);
-      const std::size_t before = end.size();
-      append_tokens(rows.features, r, end);
-      range_bytes_ += end.size() - before;
+      append_tokens(rows.features, r, codes_, out_.common.end_of(range_begin_.size() - 1));
+      range_weight_ += weight(rows.features, r);
       out_.common.appended(range_begin_.size() - 1);
     }
     report(bad);
@@ -75,6 +83,7 @@ class Tokeniser {
   void add(ImpressionRows&& rows) {
     statistics().text_bytes += rows.text_bytes;
     std::vector<BadRow> bad = std::move(rows.bad);
+    id_codes_.encode(rows.features, Side::sample, codes_);
     for (std::size_t r = 0; r < rows.click.size(); ++r) {
       std::uint32_t common_row = 0;
       if (out_.has_common) {
@@ -112,14 +121,13 @@ class Tokeniser {
                                        range_begin_.begin() - 1);
       common_row -= range_begin_[range];
     }
-    auto& end = out_.impressions.end_of(range);
-    const std::size_t before = end.size();
-    append_tokens(rows, row, out_.dense, common_row, statistics().impressions, end);
-    range_bytes_ += end.size() - before;
+    append_tokens(rows, row, codes_, out_.dense, common_row, statistics().impressions, out_.impressions.end_of(range));
+    range_weight_ +=
+        kImpressionWeight + rows.sample_id[row].size() + kDenseWeight * out_.dense + weight(rows.features, row);
     out_.impressions.appended(range);
-    if (!out_.has_common && range_bytes_ >= kRangeBytes) {
+    if (!out_.has_common && range_weight_ >= kRangeWeight) {
       out_.impressions.finish(range_++);
-      range_bytes_ = 0;
+      range_weight_ = 0;
     }
     ++statistics().impressions;
     statistics().clicks += rows.click[row];
@@ -143,51 +151,48 @@ class Tokeniser {
 
   LogReader& log_;
   const PackOptions& options_;
+  IdCodes& id_codes_;
   TokenisedLog& out_;
-  HashIndex<CommonKey> number_of_;  // 1 + the common row's place in the log
+  std::vector<std::uint32_t> codes_;  // of the rows at hand
+  HashIndex<CommonKey> number_of_;    // 1 + the common row's place in the log
   std::uint32_t common_rows_ = 0;
   std::vector<std::uint32_t> range_begin_;  // first common row of each range
-  std::uint64_t range_bytes_ = 0;
+  std::uint64_t range_weight_ = 0;
   std::size_t range_ = 0;  // without common rows: the one being filled
 };
 
 }  // namespace
 
-void tokenise(LogReader& log, const PackOptions& options, TokenisedLog& out) {
-  Tokeniser(log, options, out).run();
+void tokenise(LogReader& log, const PackOptions& options, IdCodes& codes, TokenisedLog& out) {
+  Tokeniser(log, options, codes, out).run();
 }
 
 void TokenRange::load(const TokenisedLog& log, std::size_t range) {
   dense_ = log.dense;
   groups_.clear();
-  log.impressions.read(range, impression_bytes_);
-  log.common.read(range, common_bytes_);
-  for (std::size_t at = 0; at < common_bytes_.size();) groups_.push_back({read_token_row(common_bytes_, at), 0, 0});
-
-  begin_.clear();
-  order_.clear();
-  for (std::size_t at = 0; at < impression_bytes_.size();) {
-    begin_.push_back(at);
-    const std::uint32_t common_row = read_impression_tokens(impression_bytes_, dense_, at).common_row;
-    if (!log.has_common) {
-      groups_.push_back({TokenRow(), begin_.size() - 1, begin_.size()});
-      order_.push_back(begin_.back());
-    } else {
-      ++groups_[common_row].end;  // for now the number of impressions
-    }
+  impressions_ = log.impressions.read(range, impression_memory_);
+  const auto common = log.common.read(range, common_memory_);
+  for (std::size_t at = 0; at < common.size();) {
+    const TokenRow row = read_token_row(common, at);
+    groups_.push_back({row, 0, 0, row.size()});
   }
-  unused_ = 0;
-  if (!log.has_common) return;
+  places_.clear();
+  for (std::size_t at = 0; at < impressions_.size();) {
+    const std::size_t begin = at;
+    const ImpressionTokens impression = read_impression_tokens(impressions_, dense_, at);
+    if (!log.has_common) groups_.push_back({});
+    const auto common_row = log.has_common ? impression.common_row : static_cast<std::uint32_t>(groups_.size() - 1);
+    places_.push_back({begin, common_row});
+    ++groups_[common_row].end;  // for now the number of impressions
+    groups_[common_row].ids += impression.features.size();
+  }
   std::size_t end = 0;
   for (Group& group : groups_) {
     group.begin = end;
     end += std::exchange(group.end, end);
   }
   order_.resize(end);
-  for (std::size_t at : begin_) {
-    const std::size_t begin = at;
-    order_[groups_[read_impression_tokens(impression_bytes_, dense_, at).common_row].end++] = begin;
-  }
+  for (const Place& place : places_) order_[groups_[place.common_row].end++] = place.begin;
   unused_ = std::erase_if(groups_, [](const Group& group) { return group.begin == group.end; });
 }
 

@@ -20,8 +20,10 @@ namespace {
 using test::MemoryImpression;
 using test::MemoryLog;
 using test::TemporaryDirectory;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 PackOptions keep_all() {
   PackOptions options;
@@ -211,6 +213,19 @@ TEST(Pack, CountsAnIdOncePerImpressionEvenWhereItIsRepeatedOrOnBothSides) {
     const std::string packed = directory / fmt::format("packed{}", min_count);
     pack(log, packed, options);
     EXPECT_EQ(PackedDataset::open(packed)->vocabulary()->tables().at(0).ids, kept) << "min_count " << min_count;
+  }
+}
+
+TEST(Pack, CountsNoIdOfARowThatWasDropped) {
+  const TemporaryDirectory directory;
+  MemoryLog log = small_log();
+  log.impressions.push_back({"9", 0, 1, "a", {{"s0", 99}}, {}});  // converted without a click
+  log.common.push_back({"unused", {{"c0", 98}}});
+  pack(log, directory / "packed", keep_all());
+  const auto vocabulary = PackedDataset::open(directory / "packed")->vocabulary();
+  for (const Vocabulary::Table& table : vocabulary->tables()) {
+    EXPECT_EQ(table.distinct_seen, table.ids.size()) << table.name;
+    for (const std::uint64_t id : {98, 99}) EXPECT_THAT(table.ids, Not(Contains(id))) << table.name;
   }
 }
 
