@@ -23,9 +23,6 @@ struct HalfFiles {
 
 [[nodiscard]] std::string base_name(const std::string& path);
 
-/// What a CSV column holds: the widest of its cells.
-enum class ColumnKind : std::uint8_t { empty, whole_numbers, decimals, text };
-[[nodiscard]] ColumnKind column_kind(const std::vector<std::vector<std::string>>& rows, std::size_t column);
 /// Decimal digits, with or without a minus sign.
 [[nodiscard]] bool is_whole_number(std::string_view text);
 
