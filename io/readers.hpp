@@ -21,6 +21,10 @@ struct HalfFiles {
 /// The halves found, compressed or not: for `whole` every pair (train, test, then the others by name). May be empty.
 [[nodiscard]] std::vector<HalfFiles> find_halves(const std::string& directory, Half half);
 
+/// The .parquet files of a directory, in the order of their names, or the file itself. Names that begin with _ or . are
+/// left out, as everyone does (_metadata, _SUCCESS). May be empty.
+[[nodiscard]] std::vector<std::string> parquet_files(const std::string& path);
+
 [[nodiscard]] std::string base_name(const std::string& path);
 
 /// Decimal digits, with or without a minus sign.

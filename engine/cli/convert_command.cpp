@@ -124,7 +124,7 @@ void convert_command(const ConvertOptions& options) {
   }
   const std::shared_ptr<const Schema> schema = chosen_schema(options);
   const std::vector<Packed> packed = pack_all(options, kind, schema.get());
-  const bool guessed = !schema && (kind == PathKind::csv || kind == PathKind::tsv);
+  const bool guessed = !schema && has_guessed_schema(kind);
   print_result(options.json ? report_json(packed) : report_text(packed, guessed));
 }
 
