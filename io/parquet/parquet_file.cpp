@@ -65,7 +65,9 @@ class ParquetFile::Input final : public arrow::io::RandomAccessFile {
 namespace {
 
 Error damaged(const std::string& path, std::string_view what) {
-  return data_error("{}: not a Parquet file, or damaged: {}. Write it again.", path, what.substr(0, what.find('\n')));
+  what = what.substr(0, what.find('\n'));
+  while (what.ends_with('.')) what.remove_suffix(1);
+  return data_error("{}: not a Parquet file, or damaged: {}. Write it again.", path, what);
 }
 
 const char* name_of(ColumnRole role) {
