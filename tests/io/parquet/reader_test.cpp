@@ -78,6 +78,10 @@ struct IdColumn {
   std::vector<std::vector<std::uint64_t>> ids;  // per row
 };
 
+void PrintTo(const IdColumn& column, std::ostream* out) {
+  *out << column.type->ToString();
+}
+
 class ParquetIds : public ::testing::TestWithParam<IdColumn> {};
 
 TEST_P(ParquetIds, AreThoseOfTheTextInACsvFile) {
@@ -152,6 +156,10 @@ struct BadColumn {
   BadRowKind kind;
   const char* message;  // behind "log.parquet:2: row group 1: "
 };
+
+void PrintTo(const BadColumn& bad, std::ostream* out) {
+  *out << bad.column.name << " " << bad.column.type->ToString() << " " << name(bad.kind);
+}
 
 class BadParquetRows : public ::testing::TestWithParam<BadColumn> {};
 
