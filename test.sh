@@ -10,7 +10,13 @@ presets=("$@")
 ((${#presets[@]})) || presets=(release asan tsan)
 for preset in "${presets[@]}"; do
     echo "== $preset"
-    cmake --preset "$preset" -DESMM_TESTS=ON >/dev/null  # quickstart.sh builds without them
+    options=(-DESMM_TESTS=ON)  # quickstart.sh builds without them
+    if [[ $preset == release ]]; then  # with the Apache Arrow that the tests' Python has; without PyPI without Parquet
+        python=$PWD/build/release/python
+        tests/serving/in_venv.sh "$python" tests/serving/requirements.txt -c "" || python=
+        options+=(-DESMM_PYARROW="${python:+$python/bin/python}")
+    fi
+    cmake --preset "$preset" "${options[@]}" >/dev/null
     cmake --build --preset "$preset"
     ctest --preset "$preset" -j "$(nproc)"
 done

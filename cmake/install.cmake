@@ -14,6 +14,15 @@ foreach(library ${libraries})
   target_include_directories(${library} PUBLIC $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/esmm>)
 endforeach()
 
+# The libraries of pyarrow's wheel come along: no package has them, and the wheel may go.
+set(bundled ${CMAKE_INSTALL_LIBDIR}/esmm)
+foreach(library ${ESMM_ARROW_LIBRARIES})
+  get_filename_component(name ${library} NAME)
+  target_link_libraries(esmm_io INTERFACE $<INSTALL_INTERFACE:$<INSTALL_PREFIX>/${bundled}/${name}>)
+  set_target_properties(esmm_gpu PROPERTIES INSTALL_RPATH "$ORIGIN/../${bundled}")
+endforeach()
+install(FILES ${ESMM_ARROW_LIBRARIES} DESTINATION ${bundled})
+
 install(TARGETS esmm_gpu)
 # The manual and the shells' completions are what the program says of itself.
 set(texts ${PROJECT_BINARY_DIR}/texts)
@@ -28,7 +37,8 @@ install(FILES ${texts}/_esmm_gpu DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-f
 install(TARGETS ${libraries} EXPORT esmmTargets)
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/esmm)
 install(DIRECTORY kernels io engine DESTINATION ${headers} FILES_MATCHING PATTERN "*.hpp"
-  PATTERN cpu EXCLUDE PATTERN cuda EXCLUDE PATTERN cli EXCLUDE PATTERN main EXCLUDE PATTERN onnx EXCLUDE)
+  PATTERN cpu EXCLUDE PATTERN cuda EXCLUDE PATTERN cli EXCLUDE PATTERN main EXCLUDE PATTERN onnx EXCLUDE
+  PATTERN parquet EXCLUDE)
 install(FILES kernels/cuda/options.hpp DESTINATION ${headers}/kernels/cuda)
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/esmm)

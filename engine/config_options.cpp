@@ -13,11 +13,11 @@ constexpr std::string_view kData = "Data", kModel = "Model", kTraining = "Traini
 
 const std::vector<Option>& table() {
   static const std::vector<Option> list{
-      {"data", kData, "PATH", "packed dataset, Ali-CCP directory, or .csv, .tsv or .txt log (also .gz, .zst)",
-       &Config::data},
+      {"data", kData, "PATH", "packed dataset, Ali-CCP directory, or .csv, .tsv, .txt or .parquet log", &Config::data},
       {"valid", kData, "PATH", "data to evaluate on; else the test half of --data where there is one", &Config::valid},
       {"out", kData, "RUN", "run directory to create; else runs/<time>-<model>", &Config::out},
-      {"schema", kData, "FILE.toml", "what the columns of a CSV or TSV file mean; else guessed", &Config::schema},
+      {"schema", kData, "FILE.toml", "what the columns of a CSV, TSV or Parquet file mean; else guessed",
+       &Config::schema},
       {"vocab", kData, "DIR", "encode raw data with the vocabulary of this packed dataset, run or vocab/ directory",
        &Config::vocab},
       {"min_count", kData, "N", "impressions in which an id must occur to get an embedding row of its own",

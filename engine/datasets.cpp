@@ -33,6 +33,7 @@ std::string half_directory(const std::string& path, Half half) {
 }
 
 std::vector<std::string> raw_files(const std::string& path, PathKind kind, Half half) {
+  if (kind == PathKind::parquet) return parquet_files(path);
   if (kind != PathKind::ali_ccp_directory) return {path};
   std::vector<std::string> files;
   for (const HalfFiles& pair : find_halves(path, half)) {
@@ -96,7 +97,8 @@ std::shared_ptr<const PackedDataset> pack_into_cache(const DatasetRequest& reque
                                                                  .schema = request.schema.get(),
                                                                  .labels_required = request.labels_required,
                                                                  .threads = options.threads});
-  spdlog::info("packing {} into {}", fmt::format("{}", fmt::join(files, " and ")), directory);
+  spdlog::info("packing {} into {}", files.size() > 2 ? request.path : fmt::format("{}", fmt::join(files, " and ")),
+               directory);
   try {
     pack(*log, directory, options);
   } catch (const Error&) {
@@ -147,6 +149,10 @@ std::shared_ptr<const Schema> schema_beside(const std::string& path) {
     return std::make_shared<const Schema>(PackedDataset::open(packed.string())->schema());
   }
   return nullptr;
+}
+
+bool has_guessed_schema(PathKind kind) {
+  return kind == PathKind::csv || kind == PathKind::tsv || kind == PathKind::parquet;
 }
 
 bool has_test_half(const std::string& path) {

@@ -31,6 +31,9 @@ struct DatasetRequest {
 /// The schema that the vocabulary at PATH was made with, where PATH (a packed dataset or a run) tells; else null.
 [[nodiscard]] std::shared_ptr<const Schema> schema_beside(const std::string& path);
 
+/// True for tables, whose schema is guessed where none is given.
+[[nodiscard]] bool has_guessed_schema(PathKind kind);
+
 /// True when PATH has a test half beside its train half (a raw Ali-CCP directory, or what `convert` made of one).
 [[nodiscard]] bool has_test_half(const std::string& path);
 

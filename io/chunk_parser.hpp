@@ -17,6 +17,10 @@ void run_in_order(int workers, std::size_t slots, const std::function<bool(std::
 
 /// `threads`, or one per core for 0.
 [[nodiscard]] int worker_count(int threads);
+/// Slots that keep as many workers busy.
+[[nodiscard]] inline std::size_t pipeline_slots(int workers) {
+  return workers == 1 ? 1 : static_cast<std::size_t>(workers + workers / 2 + 1);
+}
 
 /// Parses a source chunk by chunk on `threads` workers; the sink sees the rows in file order. `parse` must clear the
 /// rows that it is given: their memory is reused unless the sink took it. Memory is bounded by the ring.
@@ -28,7 +32,7 @@ void parse_in_order(TextSource& source, int threads, const std::function<void(co
     Rows rows;
   };
   const int workers = worker_count(threads);
-  std::vector<Slot> ring(workers == 1 ? 1 : static_cast<std::size_t>(workers + workers / 2 + 1));
+  std::vector<Slot> ring(pipeline_slots(workers));
   run_in_order(
       workers, ring.size(), [&](std::size_t slot) { return source.next(ring[slot].chunk); },
       [&](std::size_t slot) { parse(ring[slot].chunk, ring[slot].rows); },

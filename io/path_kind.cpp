@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "io/messages.hpp"
+#include "io/parquet.hpp"
 #include "io/readers.hpp"
 #include "kernels/error.hpp"
 
@@ -19,8 +20,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view kSkeleton = "sample_skeleton_";
 constexpr std::string_view kCommon = "common_features_";
 constexpr const char* kExpected =
-    "a packed dataset, a directory with sample_skeleton_*.csv and common_features_*.csv, or a .csv, .tsv or .txt file "
-    "(each also .gz or .zst)";
+    "a packed dataset, a directory with sample_skeleton_*.csv and common_features_*.csv, a .csv, .tsv or .txt file "
+    "(each also .gz or .zst), or a .parquet file or a directory of them";
 
 /// The name beneath .gz or .zst.
 std::string plain_name(const std::string& path) {
@@ -54,14 +55,26 @@ std::string find_file(const std::string& directory, std::string_view prefix, con
   return {};
 }
 
+bool is_parquet(const fs::path& path) {
+  return equal_ignoring_case(path.extension().string(), ".parquet");
+}
+
+/// Calls visit(entry) for everything in the directory, in no order.
+template <class Visit>
+void for_each_entry(const std::string& directory, Visit visit) {
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    visit(*entry);
+  }
+  if (error) throw io_error("{}: cannot list the directory: {}", directory, error.message());
+}
+
 /// Parts of all skeleton files: train, test, then the others by name.
 std::vector<std::string> skeleton_parts(const std::string& directory) {
   std::vector<std::string> parts;
-  std::error_code error;
-  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
-    if (auto part = skeleton_part(entry->path().filename().string())) parts.push_back(*std::move(part));
-  }
-  if (error) throw io_error("{}: cannot list the directory: {}", directory, error.message());
+  for_each_entry(directory, [&](const fs::directory_entry& entry) {
+    if (auto part = skeleton_part(entry.path().filename().string())) parts.push_back(*std::move(part));
+  });
   const auto rank = [](const std::string& part) { return part == "train" ? 0 : part == "test" ? 1 : 2; };
   std::sort(parts.begin(), parts.end(),
             [&](const std::string& a, const std::string& b) { return rank(a) != rank(b) ? rank(a) < rank(b) : a < b; });
@@ -73,6 +86,7 @@ PathKind classify_directory(const std::string& path) {
   if (is_there(fs::path(path) / "manifest.json")) return PathKind::packed;
   if (is_there(fs::path(path) / "train" / "manifest.json")) return PathKind::packed_halves;
   if (!skeleton_parts(path).empty()) return PathKind::ali_ccp_directory;
+  if (!parquet_files(path).empty()) return PathKind::parquet;
   throw data_error("{}: a directory without manifest.json and without sample_skeleton_*.csv files. Pass {}.", path,
                    kExpected);
 }
@@ -88,6 +102,7 @@ PathKind classify_file(const std::string& path) {
   if (equal_ignoring_case(extension, ".csv")) return PathKind::csv;
   if (equal_ignoring_case(extension, ".tsv")) return PathKind::tsv;
   if (equal_ignoring_case(extension, ".txt")) return PathKind::text;
+  if (is_parquet(path)) return PathKind::parquet;
   throw data_error("{}: the name does not tell a format. Pass {}.", path, kExpected);
 }
 
@@ -110,6 +125,19 @@ std::vector<HalfFiles> find_halves(const std::string& directory, Half half) {
     if (!skeleton.empty()) halves.push_back({skeleton, find_file(directory, kCommon, part)});
   }
   return halves;
+}
+
+std::vector<std::string> parquet_files(const std::string& path) {
+  if (!fs::is_directory(path)) return {path};
+  std::vector<std::string> files;
+  for_each_entry(path, [&](const fs::directory_entry& entry) {
+    const std::string name = entry.path().filename().string();
+    if (is_parquet(name) && name[0] != '_' && name[0] != '.' && !entry.is_directory()) {
+      files.push_back(entry.path().string());
+    }
+  });
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 bool has_half(const std::string& directory, Half half) {
@@ -144,6 +172,8 @@ std::unique_ptr<LogReader> open_log(const std::string& path, const ReaderOptions
       return open_csv_log(path, '\t', options);
     case PathKind::text:
       return open_field_id_log(path, options);
+    case PathKind::parquet:
+      return open_parquet_log(path, options);
     case PathKind::packed:
     case PathKind::packed_halves:
       break;

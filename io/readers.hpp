@@ -21,11 +21,12 @@ struct HalfFiles {
 /// The halves found, compressed or not: for `whole` every pair (train, test, then the others by name). May be empty.
 [[nodiscard]] std::vector<HalfFiles> find_halves(const std::string& directory, Half half);
 
+/// The .parquet files of a directory, in the order of their names, or the file itself. Names that begin with _ or . are
+/// left out, as everyone does (_metadata, _SUCCESS). May be empty.
+[[nodiscard]] std::vector<std::string> parquet_files(const std::string& path);
+
 [[nodiscard]] std::string base_name(const std::string& path);
 
-/// What a CSV column holds: the widest of its cells.
-enum class ColumnKind : std::uint8_t { empty, whole_numbers, decimals, text };
-[[nodiscard]] ColumnKind column_kind(const std::vector<std::vector<std::string>>& rows, std::size_t column);
 /// Decimal digits, with or without a minus sign.
 [[nodiscard]] bool is_whole_number(std::string_view text);
 

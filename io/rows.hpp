@@ -97,7 +97,7 @@ struct ImpressionRows {
   std::uint64_t text_bytes = 0;
 };
 
-/// A log in any text format. Streams: memory stays bounded whatever the size. Parsing runs on `threads` workers; the
+/// A log in any raw format. Streams: memory stays bounded whatever the size. Parsing runs on `threads` workers; the
 /// sinks are called in file order on the calling thread. Each read can be repeated. Throws Error (data, io) for what
 /// concerns the whole file (truncated gzip, wrong header, empty); rows that cannot be used are reported as bad rows.
 class LogReader {
@@ -115,7 +115,7 @@ class LogReader {
 enum class Half { whole, train, test };  // which half of a raw Ali-CCP directory
 
 /// What a PATH of the command line is.
-enum class PathKind { packed, packed_halves /* train/ and test/ inside */, ali_ccp_directory, csv, tsv, text };
+enum class PathKind { packed, packed_halves /* train/ and test/ inside */, ali_ccp_directory, csv, tsv, text, parquet };
 /// Decides by the directory's contents, or by the name beneath .gz/.zst. Throws Error: io (exit 5) when PATH cannot be
 /// read, data (exit 3) when it is nothing we know, each saying what was expected.
 [[nodiscard]] PathKind classify_path(const std::string& path);

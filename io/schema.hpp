@@ -46,11 +46,4 @@ struct Schema {
 [[nodiscard]] Schema schema_from_toml(const std::string& text, const std::string& name_for_errors);
 [[nodiscard]] std::string schema_to_toml(const Schema& schema);
 
-/// Guesses the meaning of CSV columns from the header and the first data rows: click; conversion, purchase or buy;
-/// sample_id; columns with only integers → ids; with a decimal anywhere → dense; other text → ids (hashed).
-/// Throws Error (data) when no click column is found, naming the columns, unless `labels_required` is false.
-[[nodiscard]] Schema guess_schema(const std::vector<std::string>& header,
-                                  const std::vector<std::vector<std::string>>& first_rows, bool labels_required,
-                                  const std::string& file_for_errors);
-
 }  // namespace esmm

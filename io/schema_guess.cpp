@@ -3,7 +3,7 @@
 
 #include "io/messages.hpp"
 #include "io/readers.hpp"
-#include "io/scan.hpp"
+#include "io/table.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -32,11 +32,11 @@ bool is_dense(std::string_view name, ColumnKind kind) {
   return kind == ColumnKind::decimals ? !named_categorical(name) : named_dense(name);
 }
 
-Error no_label(const std::string& file, const char* label, const char* names, const std::vector<std::string>& header) {
-  const std::string near = nearest(label, header);
+Error no_label(const TableHeader& header, const char* label, const char* names) {
+  const std::string near = nearest(label, header.names);
   return data_error(
-      "{}:1: no {} column in the header, which has {}. Name one {}, or name it in a --schema FILE.toml: {} = {}.", file,
-      label, listed(header), names, label, in_quotes(near.empty() ? "…" : near));
+      "{}: no {} column in the header, which has {}. Name one {}, or name it in a --schema FILE.toml: {} = {}.",
+      header.place, label, listed(header.names), names, label, in_quotes(near.empty() ? "…" : near));
 }
 
 }  // namespace
@@ -46,31 +46,12 @@ bool is_whole_number(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-ColumnKind column_kind(const std::vector<std::vector<std::string>>& rows, std::size_t column) {
-  auto kind = ColumnKind::empty;
-  for (const std::vector<std::string>& row : rows) {
-    if (column >= row.size() || row[column].empty()) continue;
-    const std::string& cell = row[column];
-    float ignored = 0;
-    auto cell_kind = ColumnKind::text;
-    if (is_whole_number(cell)) {
-      cell_kind = ColumnKind::whole_numbers;
-    } else if (scan_float(cell, ignored) != Scan::not_a_number || equal_ignoring_case(cell, "nan") ||
-               equal_ignoring_case(cell, "inf") || equal_ignoring_case(cell, "-inf")) {
-      cell_kind = ColumnKind::decimals;  // nan and inf are refused later, with a remedy, rather than taken for text
-    }
-    kind = std::max(kind, cell_kind);
-  }
-  return kind;
-}
-
-Schema guess_schema(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& first_rows,
-                    bool labels_required, const std::string& file_for_errors) {
+Schema guess_schema(const TableHeader& header, bool labels_required) {
   Schema schema;
   bool click_found = false;
   bool conversion_found = false;
-  for (std::size_t column = 0; column < header.size(); ++column) {
-    const std::string& name = header[column];
+  for (std::size_t column = 0; column < header.names.size(); ++column) {
+    const std::string& name = header.names[column];
     if (name.empty()) continue;  // such as the index that pandas writes
     if (!click_found && equal_ignoring_case(name, "click")) {
       schema.click = name;
@@ -80,15 +61,15 @@ Schema guess_schema(const std::vector<std::string>& header, const std::vector<st
       conversion_found = true;
     } else if (!schema.sample_id && equal_ignoring_case(name, "sample_id")) {
       schema.sample_id = name;
-    } else if (is_dense(name, column_kind(first_rows, column))) {
+    } else if (is_dense(name, header.kinds[column])) {
       schema.dense.push_back(name);
     } else {
       schema.fields.push_back({name, Side::sample, name});
     }
   }
-  if (labels_required && !click_found) throw no_label(file_for_errors, "click", "click", header);
+  if (labels_required && !click_found) throw no_label(header, "click", "click");
   if (labels_required && !conversion_found) {
-    throw no_label(file_for_errors, "conversion", "conversion, purchase or buy", header);
+    throw no_label(header, "conversion", "conversion, purchase or buy");
   }
   return schema;
 }

@@ -18,6 +18,7 @@
 #include "engine/config_options.hpp"
 #include "engine/device.hpp"
 #include "io/messages.hpp"
+#include "io/parquet.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm {
@@ -27,7 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kDataRemedy =
-    "Give a packed dataset, an Ali-CCP directory, or a .csv, .tsv or .txt log; esmm_gpu synth makes one.";
+    "Give a packed dataset, an Ali-CCP directory, or a .csv, .tsv, .txt or .parquet log; esmm_gpu synth makes one.";
 constexpr const char* kRunRemedy = "Give the directory of a run that esmm_gpu train made.";
 
 /// Resolves the options of Config and puts those that every command shares into effect.
@@ -123,7 +124,7 @@ void add_synth(Command& command) {
 
 void add_convert(Command& command) {
   command.example("esmm_gpu convert --data ali_ccp --out packed");
-  command.config_flag("data", "raw log to pack: an Ali-CCP directory, .csv, .tsv or .txt (also .gz, .zst)");
+  command.config_flag("data", "raw log to pack: an Ali-CCP directory, .csv, .tsv, .txt or .parquet");
   command.config_flag("out", "directory to create", "DIR");
   for (const char* flag : {"schema", "vocab", "min-count", "encoding", "buckets", "on-bad-row", "on-contradiction"}) {
     command.config_flag(flag);
@@ -188,14 +189,14 @@ void add_predict(Command& command) {
   command.example("esmm_gpu predict --run runs/first --data packed --out predictions.csv");
   command.flag("run", "RUN", "the run whose model to use");
   command.config_flag("data", "impressions to predict; labels are not needed");
-  command.config_flag("out", "file to write: sample_id,pctr,pcvr,pctcvr in input order", "FILE.csv");
+  command.config_flag("out", "file to write: sample_id,pctr,pcvr,pctcvr in input order; .csv or .parquet", "FILE");
   command.config_flag("on-bad-row");
   command.common_flags();
   command.run = [](const Command& given) {
     const Config config = start(given.config_values());
     predict_command({.run = given.require("--run", kRunRemedy),
                      .data = given.require("--data", kDataRemedy),
-                     .out = given.require("--out", "Give the .csv file to write."),
+                     .out = given.require("--out", "Give the .csv or .parquet file to write."),
                      .on_bad_row = config.on_bad_row,
                      .device = config.device,
                      .precision = config.precision,
@@ -297,7 +298,9 @@ void no_command(const std::vector<std::string>& rest, const std::deque<Command>&
 
 void dispatch(int argc, char** argv) {
   CLI::App program{"Trains ESMM (arXiv:1804.07931): pCTR and pCVR over the entire space of impressions.", "esmm_gpu"};
-  program.set_version_flag("--version", "esmm_gpu " ESMM_VERSION);
+  const std::string parquet = parquet_library();
+  program.set_version_flag("--version", fmt::format("esmm_gpu {} ({})", ESMM_VERSION,
+                                                    parquet.empty() ? "no Parquet" : "Parquet: " + parquet));
   program.require_subcommand(0, 1);
   program.allow_extras();
   program.get_formatter()->column_width(36);

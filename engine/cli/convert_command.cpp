@@ -121,8 +121,7 @@ void convert_command(const ConvertOptions& options) {
   }
   const std::shared_ptr<const Schema> schema = chosen_schema(options);
   const std::vector<Packed> packed = pack_all(options, kind, schema.get());
-  const bool guessed = !schema && (kind == PathKind::csv || kind == PathKind::tsv);
-  print_result(report(packed, guessed), options.json);
+  print_result(report(packed, !schema && has_guessed_schema(kind)), options.json);
 }
 
 }  // namespace esmm

@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <numeric>
+#include <optional>
 
 #include "engine/cli/pack_progress.hpp"
 #include "engine/commands.hpp"
@@ -10,6 +13,8 @@
 #include "engine/interrupt.hpp"
 #include "engine/run_model.hpp"
 #include "io/file.hpp"
+#include "io/parquet.hpp"
+#include "io/readers.hpp"
 #include "kernels/read_out.hpp"
 
 namespace esmm {
@@ -28,6 +33,12 @@ struct Predictions {
       arrival[place] = sample_id.size();
       sample_id.push_back(batch.sample_id[static_cast<std::size_t>(r)]);
     }
+  }
+
+  [[nodiscard]] std::size_t size() const { return arrival.size(); }
+  [[nodiscard]] std::string_view id(std::size_t i) const { return sample_id[arrival[i]]; }
+  [[nodiscard]] Prediction prediction(ReadOut read_out, std::size_t i) const {
+    return predict(read_out, logits[2 * i], logits[2 * i + 1]);
   }
 
   std::vector<float> logits;           // [n, 2]
@@ -51,15 +62,47 @@ void write_csv(const Predictions& predictions, ReadOut read_out, StagedFile& out
     text.clear();
   };
   fmt::format_to(std::back_inserter(text), "sample_id,pctr,pcvr,pctcvr\n");
-  for (std::size_t i = 0; i < predictions.arrival.size(); ++i) {
-    const Prediction p = predict(read_out, predictions.logits[2 * i], predictions.logits[2 * i + 1]);
+  for (std::size_t i = 0; i < predictions.size(); ++i) {
+    const Prediction p = predictions.prediction(read_out, i);
     // "{}" of a float is the shortest text that reads back as the same float.
-    fmt::format_to(std::back_inserter(text), "{},{},{},{}\n", csv_cell(predictions.sample_id[predictions.arrival[i]]),
-                   p.pctr, p.pcvr, p.pctcvr);
+    fmt::format_to(std::back_inserter(text), "{},{},{},{}\n", csv_cell(predictions.id(i)), p.pctr, p.pcvr, p.pctcvr);
     if (text.size() > kFlushBytes) flush();
   }
   flush();
-  out.commit();
+}
+
+/// The columns of the CSV. The sample ids are int64 if all of them are whole numbers, else strings.
+void write_parquet(const Predictions& predictions, ReadOut read_out, ParquetWriter& out) {
+  constexpr std::size_t kRowGroup = 1 << 20;
+  constexpr std::uint64_t kTextId = 1ULL << 63;
+  bool whole_numbers = true;
+  for (std::size_t i = 0; whole_numbers && i < predictions.size(); ++i) {
+    whole_numbers = feature_id(predictions.id(i)) < kTextId;
+  }
+  for (std::size_t begin = 0; begin < predictions.size(); begin += kRowGroup) {
+    std::vector<std::int64_t> number;
+    StringColumn text;
+    std::vector<float> pctr, pcvr, pctcvr;
+    for (std::size_t i = begin; i < std::min(begin + kRowGroup, predictions.size()); ++i) {
+      if (whole_numbers) {
+        number.push_back(static_cast<std::int64_t>(feature_id(predictions.id(i))));
+      } else {
+        text.push_back(predictions.id(i));
+      }
+      const Prediction p = predictions.prediction(read_out, i);
+      pctr.push_back(p.pctr);
+      pcvr.push_back(p.pcvr);
+      pctcvr.push_back(p.pctcvr);
+    }
+    std::vector<ParquetColumn> columns;
+    columns.push_back(whole_numbers ? ParquetColumn{"sample_id", std::move(number)}
+                                    : ParquetColumn{"sample_id", std::move(text)});
+    columns.push_back({"pctr", std::move(pctr)});
+    columns.push_back({"pcvr", std::move(pcvr)});
+    columns.push_back({"pctcvr", std::move(pctcvr)});
+    out.write_row_group(columns);
+  }
+  out.finish();
 }
 
 }  // namespace
@@ -69,6 +112,8 @@ void predict_command(const PredictOptions& options) {
   const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads, options.precision);
   const RunModel run = load_run(*backend, options.run);
   StagedFile out(options.out);  // first: a name that cannot be written must not cost an hour of scoring
+  std::optional<ParquetWriter> parquet;
+  if (equal_ignoring_case(std::filesystem::path(options.out).extension().string(), ".parquet")) parquet.emplace(out);
   DatasetRequest request = request_for_run(run, options.data);
   request.labels_required = false;
   request.pack.on_bad_row = options.on_bad_row;
@@ -85,8 +130,14 @@ void predict_command(const PredictOptions& options) {
   scoring.with_sample_ids = true;
   score(*backend, run.model(), dataset, scoring,
         [&](const HostBatch& batch, MatrixView<const float> logits) { predictions.add(batch, logits); });
-  write_csv(predictions, run.model().spec().method.read_out, out);
-  spdlog::info("wrote {} predictions to {}", predictions.arrival.size(), options.out);
+  const ReadOut read_out = run.model().spec().method.read_out;
+  if (parquet) {
+    write_parquet(predictions, read_out, *parquet);
+  } else {
+    write_csv(predictions, read_out, out);
+  }
+  out.commit();
+  spdlog::info("wrote {} predictions to {}", predictions.size(), options.out);
 }
 
 }  // namespace esmm

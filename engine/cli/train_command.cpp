@@ -48,11 +48,6 @@ void make_paths_absolute(Config& config) {
   }
 }
 
-bool is_guessed(const std::string& path) {
-  const PathKind kind = classify_path(path);
-  return kind == PathKind::csv || kind == PathKind::tsv;
-}
-
 struct Datasets {
   std::shared_ptr<const PackedDataset> train, valid;  // valid may be null
 };
@@ -78,7 +73,7 @@ Datasets open_datasets(const Config& config, const RunDirectory& directory, bool
 
   Datasets datasets;
   datasets.train = open_dataset(request);
-  if (!request.schema && is_guessed(config.data)) {
+  if (!request.schema && has_guessed_schema(classify_path(config.data))) {
     spdlog::info("guessed the schema; to change it, save it to a file and pass --schema FILE.toml\n{}",
                  schema_to_toml(datasets.train->schema()));
   }

@@ -133,7 +133,7 @@ TEST(CommandLine, HelpOfTheProgramListsTheCommandsAndThatOfTrainEveryOption) {
 TEST(CommandLine, VersionIsOneLine) {
   const ProgramResult result = run_program({"--version"});
   EXPECT_EQ(result.exit_code, 0);
-  EXPECT_THAT(result.out, testing::MatchesRegex("esmm_gpu [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+  EXPECT_THAT(result.out, testing::MatchesRegex("esmm_gpu [0-9]+\\.[0-9]+\\.[0-9]+ \\((no Parquet|Parquet: .+)\\)\n"));
 }
 
 TEST(CommandLine, ClosedPipeIsNoErrorAndAFullDiskIs) {

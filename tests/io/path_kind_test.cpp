@@ -18,7 +18,9 @@ TEST(PathKind, OfFilesIsToldByTheNameBeneathTheCompression) {
                                    {"a.b.tsv.zst", PathKind::tsv},
                                    {"a.tsv", PathKind::tsv},
                                    {"a.txt", PathKind::text},
-                                   {"a.txt.gz", PathKind::text}}) {
+                                   {"a.txt.gz", PathKind::text},
+                                   {"a.parquet", PathKind::parquet},
+                                   {"a.snappy.PARQUET", PathKind::parquet}}) {
     EXPECT_EQ(classify_path(directory.write(file, "x")), kind) << file;
   }
 }
@@ -38,7 +40,13 @@ TEST(PathKind, OfDirectoriesIsToldByTheirContents) {
   EXPECT_EQ(classify_path(make("raw", {"sample_skeleton_test.csv"})), PathKind::ali_ccp_directory);
   EXPECT_EQ(classify_path(make("raw_zst", {"sample_skeleton_day1.csv.zst"})), PathKind::ali_ccp_directory);
   EXPECT_EQ(classify_path(make("raw", {}) + "/"), PathKind::ali_ccp_directory);
-  EXPECT_THAT(error_of([&] { static_cast<void>(classify_path(make("other", {"log.csv"}))); }),
+  EXPECT_EQ(classify_path(make("parts", {"part-0.parquet", "_SUCCESS"})), PathKind::parquet);
+  EXPECT_THAT(parquet_files(make("parts", {"b.parquet", "a.PARQUET", "_metadata.parquet", ".c.parquet", "d.csv"})),
+              testing::ElementsAre(directory / "parts/a.PARQUET", directory / "parts/b.parquet",
+                                   directory / "parts/part-0.parquet"));
+  EXPECT_THAT(error_of([&] {
+                static_cast<void>(classify_path(make("other", {"log.csv", "_metadata.parquet"})));
+              }),
               HasSubstr("/other: a directory without manifest.json and without sample_skeleton_*.csv files. Pass a "
                         "packed dataset, a directory with"));
 }
@@ -50,8 +58,8 @@ TEST(PathKind, RefusesWhatItCannotRead) {
             skeleton + ": one file of a raw Ali-CCP pair. Pass its directory: " + directory.path());
   const std::string common = directory.write("common_features_test.csv.gz", "x");
   EXPECT_THAT(error_of([&] { static_cast<void>(classify_path(common)); }), HasSubstr("Pass its directory"));
-  EXPECT_THAT(error_of([&] { static_cast<void>(classify_path(directory.write("log.parquet", "x"))); }),
-              HasSubstr("/log.parquet: the name does not tell a format. Pass a packed dataset"));
+  EXPECT_THAT(error_of([&] { static_cast<void>(classify_path(directory.write("log.parquet.gz", "x"))); }),
+              HasSubstr("/log.parquet.gz: the name does not tell a format. Pass a packed dataset"));
   EXPECT_EQ(error_of([] { static_cast<void>(classify_path("/nonexistent/log.csv")); }, ExitCode::io),
             "/nonexistent/log.csv: No such file or directory. Check the path.");
   EXPECT_THAT(error_of([&] { static_cast<void>(classify_path(skeleton + "/x.csv")); }, ExitCode::io),
