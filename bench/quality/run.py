@@ -118,6 +118,7 @@ def parse():
     parser.add_argument("--rows", default="1000000", help="of each half of the world")
     parser.add_argument("--world", default="", help="further OPTION=VALUE,... of the world: " + ", ".join(WORLD_OPTIONS[1:]))
     parser.add_argument("--world-seed", type=int, default=1)
+    parser.add_argument("--train", default="", help="OPTION=VALUE,...: further options of `train`, the same for every method")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--vary", help="OPTION=VALUE,...: every method with each value of an option of `train`, or in a "
@@ -135,6 +136,15 @@ def parse():
     return options
 
 
+def pairs(text):
+    """OPTION=VALUE,... as a dictionary."""
+    return dict(pair.split("=", 1) for pair in text.split(",") if pair)
+
+
+def as_flags(options):
+    return [word for key, value in options.items() for word in (f"--{key}", value)]
+
+
 def cpu_seconds():
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in usages)
@@ -145,18 +155,18 @@ def main():
     started = time.monotonic()
     program = Program(options.binary, options.out)
     options.out.mkdir(parents=True, exist_ok=True)
-    world = dict(pair.split("=") for pair in options.world.split(",") if pair) | {"rows": options.rows}
+    world = pairs(options.world) | {"rows": options.rows}
     option, _, values = (options.vary or "").partition("=")
     values = values.split(",") if option else [""]
 
     def dataset(own, suffix):
         """Folder, packed folder and test half of the log."""
-        flags = [word for key, value in (world | own).items() for word in (f"--{key}", value)]
-        folder = options.data or program.world(f"world{suffix}", [*flags, "--seed", options.world_seed])
+        folder = options.data or program.world(f"world{suffix}", [*as_flags(world | own), "--seed", options.world_seed])
         return folder, program.pack(folder, f"packed{suffix}"), Log(folder)
 
     methods = options.methods.split(",")
     flags = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--threads", options.threads]
+    flags += as_flags(pairs(options.train))
     tuned, rate = {}, options.lr
     if options.tune:
         rate, tuned = tune(program, dataset({}, "")[0], methods, flags, options.tune.split(","))
