@@ -12,6 +12,7 @@ same hyper-parameters. Writes report.md, results.json and an SVG plot per metric
 requirements.txt, into build/quality_venv, when it is not there.
 """
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -95,10 +96,12 @@ def tune(program, folder, methods, flags, rates):
     return max(means, key=means.get), means
 
 
-def compare(program, packed, log, methods, seeds, flags, suffix=""):
-    """method -> metric -> one number per seed."""
-    results = {method: {} for method in methods}
+def compare(program, dataset, methods, seeds, flags, suffix=""):
+    """method -> metric -> one number per seed, and of the truth the means. dataset(seed): folder, packed folder, test half."""
+    results, truths = {method: {} for method in methods}, []
     for seed in range(1, seeds + 1):
+        _, packed, log = dataset(seed)
+        truths.append(log.bayes())
         pctr = None
         for method in dict.fromkeys(["base", *methods]):  # first: its CTR net is everyone's
             own, pcvr = program.scores(f"{method}{suffix}-{seed}", packed, log, [*flags, "--model", method, "--seed", seed])
@@ -108,7 +111,7 @@ def compare(program, packed, log, methods, seeds, flags, suffix=""):
                     results[method].setdefault(metric, []).append(number)
         print(f"{suffix[1:]} seed {seed}: ".lstrip() + ", ".join(f"{m} {r['cvr_auc'][-1]:.4f}" for m, r in results.items()),
               flush=True)
-    return results
+    return results, {metric: float(np.mean([truth[metric] for truth in truths])) for metric in truths[0]}
 
 
 def parse():
@@ -118,6 +121,7 @@ def parse():
     parser.add_argument("--rows", default="1000000", help="of each half of the world")
     parser.add_argument("--world", default="", help="further OPTION=VALUE,... of the world: " + ", ".join(WORLD_OPTIONS[1:]))
     parser.add_argument("--world-seed", type=int, default=1)
+    parser.add_argument("--worlds", action="store_true", help="every seed in a world of its own, whose seed it also is")
     parser.add_argument("--train", default="", help="OPTION=VALUE,...: further options of `train`, the same for every method")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", type=int, default=10)
@@ -159,9 +163,12 @@ def main():
     option, _, values = (options.vary or "").partition("=")
     values = values.split(",") if option else [""]
 
-    def dataset(own, suffix):
-        """Folder, packed folder and test half of the log."""
-        folder = options.data or program.world(f"world{suffix}", [*as_flags(world | own), "--seed", options.world_seed])
+    @functools.cache
+    def dataset(own, seed):
+        """Folder, packed folder and test half of the log. own: the options of this world, as pairs."""
+        suffix = "".join(f"-{key}-{value}" for key, value in own) + (f"-seed-{seed}" if options.worlds else "")
+        seed = seed if options.worlds else options.world_seed
+        folder = options.data or program.world(f"world{suffix}", [*as_flags(world | dict(own)), "--seed", seed])
         return folder, program.pack(folder, f"packed{suffix}"), Log(folder)
 
     methods = options.methods.split(",")
@@ -169,17 +176,16 @@ def main():
     flags += as_flags(pairs(options.train))
     tuned, rate = {}, options.lr
     if options.tune:
-        rate, tuned = tune(program, dataset({}, "")[0], methods, flags, options.tune.split(","))
+        rate, tuned = tune(program, dataset((), 1)[0], methods, flags, options.tune.split(","))
     flags += ["--lr", rate]
 
     sweep, counts = {}, {}
     for value in values:
         suffix = f"-{option}-{value}" if option else ""
-        of_world = option in WORLD_OPTIONS
-        _, packed, log = dataset({option: value}, suffix) if of_world else dataset({}, "")
-        own = [f"--{option}", value] if option and not of_world else []
-        sweep[value] = compare(program, packed, log, methods, options.seeds, [*flags, *own], suffix), log.bayes()
-        counts[value] = log.counts()
+        own = ((option, value),) if option in WORLD_OPTIONS else ()
+        varied = [f"--{option}", value] if option and not own else []
+        sweep[value] = compare(program, functools.partial(dataset, own), methods, options.seeds, [*flags, *varied], suffix)
+        counts[value] = dataset(own, 1)[2].counts()
 
     about = {"command": " ".join(sys.argv), "test half": counts if option else counts[""], "seeds": options.seeds, "lr": rate,
              "validation": tuned, "wall seconds": round(time.monotonic() - started, 1), "CPU seconds": round(cpu_seconds(), 1)}

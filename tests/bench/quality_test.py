@@ -69,6 +69,13 @@ class Comparison(unittest.TestCase):
             self.assertIn("selection-bias 0.9", (out / "report.md").read_text())
             self.assertTrue((out / "cvr_auc.svg").exists())
 
+    def test_seeds_may_have_worlds_of_their_own(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out"
+            self.compare(out, "--worlds")
+            first, second = ((out / f"world-seed-{seed}/truth_test.csv").read_bytes() for seed in (1, 2))
+            self.assertNotEqual(first, second)
+
 
 if __name__ == "__main__":
     unittest.main()
