@@ -26,6 +26,10 @@ class Metrics(unittest.TestCase):
         self.assertEqual(auc(scores, np.array([False, False, True, True])), 3.5 / 4)
         self.assertTrue(np.isnan(auc(scores, np.zeros(4, dtype=bool))))
 
+    def test_the_expected_auc_of_certain_labels_is_their_auc(self):
+        scores, labels = np.array([0.3, 0.1, 0.9, 0.5]), np.array([True, False, True, False])
+        self.assertEqual(limit.expected_auc(scores, labels.astype(float)), auc(scores, labels))
+
     def test_a_paired_interval_is_students_over_the_differences(self):
         mean, half = paired_interval([3.0, 5.0, 7.0], [2.0, 3.0, 4.0])  # differences 1, 2, 3: deviation 1
         self.assertAlmostEqual(mean, 2.0)
