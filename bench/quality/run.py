@@ -64,13 +64,13 @@ class Program:
             self("convert", "--data", folder, "--out", packed)
         return packed
 
-    def scores(self, name, packed, log, flags):
-        """Trains and predicts, unless that was done before; (pctr, pcvr) of the test half."""
+    def scores(self, name, packed, log, train):
+        """Trains with these options and predicts, unless that was done before; (pctr, pcvr) of the test half."""
         run = self.work / "runs" / name
         kept, unfinished, csv = run / "predictions.npy", run / "unfinished.npy", run / "predictions.csv"
         if not (run / "model.safetensors").exists():
             shutil.rmtree(run, ignore_errors=True)
-            self("train", "--data", packed / "train", "--out", run, *flags)
+            self("train", "--data", packed / "train", "--out", run, *as_flags(train))
             shutil.rmtree(run / "checkpoints", ignore_errors=True)
         if not kept.exists():
             self("predict", "--run", run, "--data", packed / "test", "--out", csv)
@@ -81,14 +81,14 @@ class Program:
         return pctr, pcvr
 
 
-def tune(program, folder, methods, flags, rates):
+def tune(program, folder, methods, train, rates):
     """THE rule: the learning rate with the best CTCVR AUC on the last fifth of the train half, averaged over methods."""
     split = program.work / "validation"
     if not split.exists():
         split_for_validation(folder, split)
     packed, log, means = program.pack(split, "validation_packed"), Log(split), {}
     for rate in rates:
-        scored = {m: program.scores(f"tune-{m}-{rate}", packed, log, [*flags, "--model", m, "--seed", 1, "--lr", rate])
+        scored = {m: program.scores(f"tune-{m}-{rate}", packed, log, train | {"model": m, "seed": 1, "lr": rate})
                   for m in dict.fromkeys(["base", *methods])}
         pctr = scored["base"][0]
         means[rate] = float(np.mean([log.measure(pctr, scored[m][1])["ctcvr_auc"] for m in methods]))
@@ -96,7 +96,7 @@ def tune(program, folder, methods, flags, rates):
     return max(means, key=means.get), means
 
 
-def compare(program, dataset, methods, seeds, flags, suffix=""):
+def compare(program, dataset, methods, seeds, train, suffix=""):
     """method -> metric -> one number per seed, and of the truth the means. dataset(seed): folder, packed folder, test half."""
     results, truths = {method: {} for method in methods}, []
     for seed in range(1, seeds + 1):
@@ -104,7 +104,7 @@ def compare(program, dataset, methods, seeds, flags, suffix=""):
         truths.append(log.bayes())
         pctr = None
         for method in dict.fromkeys(["base", *methods]):  # first: its CTR net is everyone's
-            own, pcvr = program.scores(f"{method}{suffix}-{seed}", packed, log, [*flags, "--model", method, "--seed", seed])
+            own, pcvr = program.scores(f"{method}{suffix}-{seed}", packed, log, train | {"model": method, "seed": seed})
             pctr = own if pctr is None else pctr
             if method in methods:
                 for metric, number in log.measure(pctr, pcvr).items():
@@ -172,22 +172,20 @@ def main():
         return folder, program.pack(folder, f"packed{suffix}"), Log(folder)
 
     methods = options.methods.split(",")
-    flags = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--threads", options.threads]
-    flags += as_flags(pairs(options.train))
-    tuned, rate = {}, options.lr
+    train = {"epochs": options.epochs, "batch-size": options.batch_size, "threads": options.threads, "lr": options.lr}
+    train, tuned = train | pairs(options.train), {}
     if options.tune:
-        rate, tuned = tune(program, dataset((), 1)[0], methods, flags, options.tune.split(","))
-    flags += ["--lr", rate]
+        train["lr"], tuned = tune(program, dataset((), 1)[0], methods, train, options.tune.split(","))
 
     sweep, counts = {}, {}
     for value in values:
         suffix = f"-{option}-{value}" if option else ""
         own = ((option, value),) if option in WORLD_OPTIONS else ()
-        varied = [f"--{option}", value] if option and not own else []
-        sweep[value] = compare(program, functools.partial(dataset, own), methods, options.seeds, [*flags, *varied], suffix)
+        varied = {option: value} if option and not own else {}
+        sweep[value] = compare(program, functools.partial(dataset, own), methods, options.seeds, train | varied, suffix)
         counts[value] = dataset(own, 1)[2].counts()
 
-    about = {"command": " ".join(sys.argv), "test half": counts if option else counts[""], "seeds": options.seeds, "lr": rate,
+    about = {"command": " ".join(sys.argv), "test half": counts if option else counts[""], "seeds": options.seeds, "lr": train["lr"],
              "validation": tuned, "wall seconds": round(time.monotonic() - started, 1), "CPU seconds": round(cpu_seconds(), 1)}
     (options.out / "results.json").write_text(json.dumps({"about": about, "option": option, "values": {
         value: {"results": results, "bayes": bayes} for value, (results, bayes) in sweep.items()}}, indent=1))

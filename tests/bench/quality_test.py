@@ -73,6 +73,12 @@ class Comparison(unittest.TestCase):
             self.assertIn("selection-bias 0.9", (out / "report.md").read_text())
             self.assertTrue((out / "cvr_auc.svg").exists())
 
+    def test_an_option_that_has_a_flag_of_its_own_may_be_varied(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out"
+            self.compare(out, "--vary", "epochs=1,2")
+            self.assertIn("epochs = 2\n", (out / "runs/esmm-epochs-2-1/config.toml").read_text())
+
     def test_seeds_may_have_worlds_of_their_own(self):
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out"
