@@ -74,7 +74,7 @@ class Program:
             shutil.rmtree(run / "checkpoints", ignore_errors=True)
         if not kept.exists():
             self("predict", "--run", run, "--data", packed / "test", "--out", csv)
-            np.save(unfinished, read_columns(csv, 4)[:, 1:3].astype(np.float32))  # the engine's floats, exactly
+            np.save(unfinished, read_columns(csv, 4)[:, :2].astype(np.float32))  # the engine's floats, exactly
             unfinished.rename(kept)
             csv.unlink()
         pctr, pcvr = np.load(kept)[log.valid].astype(np.float64).T

@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "bench/quality"))
 
 import limit  # noqa: E402
-from log import auc  # noqa: E402
+from log import Log, auc, split_for_validation  # noqa: E402
 from report import METRICS, paired_interval  # noqa: E402
 
 PROGRAM = sys.argv.pop(1)
@@ -39,6 +39,21 @@ class Metrics(unittest.TestCase):
         fields = limit.small_fields()
         shares = [limit.learnt_share(fields, rows * 0.1, 0.1, 1.21, rows) for rows in (1e4, 1e6, 1e8)]
         self.assertTrue(0 < shares[0] < shares[1] < shares[2] < 1 - limit.INTERACTION / 2)
+
+
+class RawLog(unittest.TestCase):
+    def test_the_last_fifth_of_the_train_half_validates_and_conversions_without_click_do_not_count(self):
+        with tempfile.TemporaryDirectory() as folder:
+            whole, split = Path(folder) / "whole", Path(folder) / "split"
+            whole.mkdir()
+            lines = [f"{i},{label},user,1,205\x027\x031.0\n" for i, label in enumerate(["0,0"] * 8 + ["1,1", "0,1"])]
+            (whole / "sample_skeleton_train.csv").write_text("".join(lines))
+            (whole / "common_features_train.csv").write_text("user,0,\n")
+            split_for_validation(whole, split)
+            self.assertEqual((split / "sample_skeleton_train.csv").read_text(), "".join(lines[:8]))
+            self.assertEqual((split / "sample_skeleton_test.csv").read_text(), "".join(lines[8:]))
+            self.assertEqual((split / "common_features_test.csv").read_text(), "user,0,\n")
+            self.assertEqual(Log(split).counts(), {"rows": 1, "clicks": 1, "conversions": 1})
 
 
 class Comparison(unittest.TestCase):
