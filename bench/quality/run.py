@@ -50,6 +50,7 @@ class Program:
         result = subprocess.run([self.binary, *map(str, arguments), "--log-level", "warn"], capture_output=True, text=True)
         if result.returncode != 0:
             sys.exit(f"esmm_gpu {' '.join(map(str, arguments))}: exit {result.returncode}\n{result.stderr}")
+        sys.stderr.write(result.stderr)  # warnings, of a pCVR that collapsed for one
 
     def world(self, name, flags):
         """The folder of a synthetic log."""
