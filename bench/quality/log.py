@@ -35,10 +35,10 @@ class Log:
                 _, click, conversion, _ = line.split(b",", 3)
                 digits += click + conversion
         labels = np.frombuffer(digits, dtype=np.uint8).reshape(-1, 2) == ord("1")
-        self.valid = labels[:, 0] | ~labels[:, 1]
-        self.click, self.conversion = labels[:, 0][self.valid], labels[:, 1][self.valid]
+        valid = labels[:, 0] | ~labels[:, 1]
+        self.click, self.conversion = labels[:, 0][valid], labels[:, 1][valid]
         truth = folder / "truth_test.csv"
-        self.truth = read_columns(truth, 4)[self.valid] if truth.exists() else None
+        self.truth = read_columns(truth, 4)[valid] if truth.exists() else None
 
     def counts(self):
         return {"rows": len(self.click), "clicks": int(self.click.sum()), "conversions": int(self.conversion.sum())}

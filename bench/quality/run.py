@@ -78,7 +78,8 @@ class Program:
             np.save(unfinished, read_columns(csv, 4)[:, :2].astype(np.float32))  # the engine's floats, exactly
             unfinished.rename(kept)
             csv.unlink()
-        pctr, pcvr = np.load(kept)[log.valid].astype(np.float64).T
+        pctr, pcvr = np.load(kept).astype(np.float64).T  # packing left conversions without a click out, as the log does
+        assert len(pctr) == len(log.click), f"{kept}: {len(pctr)} predictions for {len(log.click)} impressions"
         return pctr, pcvr
 
 

@@ -88,6 +88,18 @@ class Comparison(unittest.TestCase):
             self.assertIn("selection-bias 0.9", (out / "report.md").read_text())
             self.assertTrue((out / "cvr_auc.svg").exists())
 
+    def test_a_real_log_has_no_truth_and_may_have_conversions_without_a_click(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "log"
+            subprocess.run([PROGRAM, "synth", "--rows", "3000", "--out", log], check=True, stdout=subprocess.DEVNULL)
+            (log / "truth_test.csv").unlink()
+            for half in ("train", "test"):
+                skeleton = log / f"sample_skeleton_{half}.csv"
+                skeleton.write_bytes(skeleton.read_bytes().replace(b",0,0,", b",0,1,", 2))
+            made = self.compare(Path(folder) / "out", "--data", log, "--tune", "0.001,0.01")
+            self.assertEqual(made["about"]["test half"]["rows"], 2998)
+            self.assertEqual(list(made["values"][""]["results"]["esmm"]), ["cvr_auc", "ctcvr_auc"])
+
     def test_an_option_that_has_a_flag_of_its_own_may_be_varied(self):
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out"
