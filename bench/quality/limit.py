@@ -15,8 +15,6 @@ import re
 
 import numpy as np
 
-from log import auc
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CLICK_SPREAD, CONVERSION_SPREAD, INTERACTION, SEGMENTS, USER_ROWS = 1.0, 1.1, 0.08, 8, 58
 COMBINED_WITH = {"508": "206", "509": "207", "702": "216", "853": "210"}
@@ -52,16 +50,37 @@ def learnt_share(fields, labelled, rate, variance, rows):
     return share
 
 
-def aucs(share, rate, random, draws=400_000):
-    """AUC over all impressions of a prediction that explains this share of the conversion logit, and of the truth."""
-    known = CONVERSION_SPREAD * np.sqrt(share) * random.normal(size=draws)
-    logit = known + CONVERSION_SPREAD * np.sqrt(1 - share) * random.normal(size=draws)
-    bias = np.log(rate / (1 - rate))
-    for _ in range(20):  # the mean probability is the rate
-        p = 1 / (1 + np.exp(-(bias + logit)))
-        bias += np.log(rate / p.mean())
-    converts = random.random(draws) < p
-    return auc(known, converts), auc(logit, converts)
+def bias_for(logit, rate, weights):
+    """What to add to the logits so that the weighted mean probability is the rate."""
+    low, high = -20.0, 20.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if np.average(sigmoid(logit + middle), weights=weights) > rate else (middle, high)
+    return low
+
+
+def sigmoid(logit):
+    return 1 / (1 + np.exp(-logit))
+
+
+def expected_auc(scores, p):
+    """Of labels that are drawn with the probabilities p."""
+    p = p[np.argsort(scores)]
+    lower = np.cumsum(1 - p) - (1 - p) / 2
+    return float((p * lower).sum() / (p.sum() * (1 - p).sum()))
+
+
+def aucs(shares, click_rate, conversion_rate, rho, draws=400_000):
+    """CVR AUC over the entire space of predictions that explain these shares of the conversion logit, and of the truth."""
+    known, rest, other = np.random.default_rng(1).normal(size=(3, draws))
+    values = []
+    for share in [*shares, 1.0]:
+        standardised = np.sqrt(share) * known + np.sqrt(1 - share) * rest
+        click = CLICK_SPREAD * (rho * standardised + np.sqrt(1 - rho**2) * other)
+        pctr = sigmoid(click + bias_for(click, click_rate, None))
+        logit = CONVERSION_SPREAD * standardised
+        values.append(expected_auc(known, sigmoid(logit + bias_for(logit, conversion_rate, pctr))))
+    return values
 
 
 def main():
@@ -71,7 +90,7 @@ def main():
     parser.add_argument("--selection-bias", type=float, default=0.5)
     parser.add_argument("rows", nargs="*", type=float, default=[3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 1e8])
     options = parser.parse_args()
-    fields, random, rho = small_fields(), np.random.default_rng(1), options.selection_bias
+    fields, rho = small_fields(), options.selection_bias
     print("| impressions | conversions | learnt: conversions | and clicks | AUC: conversions | and clicks | truth |")
     print("| --- |" + " --- |" * 6)
     for rows in options.rows:
@@ -80,7 +99,7 @@ def main():
         of_clicks = learnt_share(fields, rows, options.click_rate, CLICK_SPREAD ** 2, rows)
         rest = learnt_share(fields, clicks, options.conversion_rate, variance * (1 - rho ** 2), rows)
         both = rho ** 2 * of_clicks + (1 - rho ** 2) * rest
-        (one, truth), (two, _) = (aucs(share, options.conversion_rate, random) for share in (alone, both))
+        one, two, truth = aucs((alone, both), options.click_rate, options.conversion_rate, rho)
         print(f"| {rows:,.0f} | {clicks * options.conversion_rate:,.0f} | {alone:.2f} | {both:.2f} | {one:.4f} | {two:.4f} | {truth:.4f} |")
 
 

@@ -12,6 +12,7 @@ same hyper-parameters. Writes report.md, results.json and an SVG plot per metric
 requirements.txt, into build/quality_venv, when it is not there.
 """
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -49,6 +50,7 @@ class Program:
         result = subprocess.run([self.binary, *map(str, arguments), "--log-level", "warn"], capture_output=True, text=True)
         if result.returncode != 0:
             sys.exit(f"esmm_gpu {' '.join(map(str, arguments))}: exit {result.returncode}\n{result.stderr}")
+        sys.stderr.write(result.stderr)  # warnings, of a pCVR that collapsed for one
 
     def world(self, name, flags):
         """The folder of a synthetic log."""
@@ -63,31 +65,32 @@ class Program:
             self("convert", "--data", folder, "--out", packed)
         return packed
 
-    def scores(self, name, packed, log, flags):
-        """Trains and predicts, unless that was done before; (pctr, pcvr) of the test half."""
+    def scores(self, name, packed, log, train):
+        """Trains with these options and predicts, unless that was done before; (pctr, pcvr) of the test half."""
         run = self.work / "runs" / name
         kept, unfinished, csv = run / "predictions.npy", run / "unfinished.npy", run / "predictions.csv"
         if not (run / "model.safetensors").exists():
             shutil.rmtree(run, ignore_errors=True)
-            self("train", "--data", packed / "train", "--out", run, *flags)
+            self("train", "--data", packed / "train", "--out", run, *as_flags(train))
             shutil.rmtree(run / "checkpoints", ignore_errors=True)
         if not kept.exists():
             self("predict", "--run", run, "--data", packed / "test", "--out", csv)
-            np.save(unfinished, read_columns(csv, 4)[:, 1:3].astype(np.float32))  # the engine's floats, exactly
+            np.save(unfinished, read_columns(csv, 4)[:, :2].astype(np.float32))  # the engine's floats, exactly
             unfinished.rename(kept)
             csv.unlink()
-        pctr, pcvr = np.load(kept)[log.valid].astype(np.float64).T
+        pctr, pcvr = np.load(kept).astype(np.float64).T  # packing left conversions without a click out, as the log does
+        assert len(pctr) == len(log.click), f"{kept}: {len(pctr)} predictions for {len(log.click)} impressions"
         return pctr, pcvr
 
 
-def tune(program, folder, methods, flags, rates):
+def tune(program, folder, methods, train, rates):
     """THE rule: the learning rate with the best CTCVR AUC on the last fifth of the train half, averaged over methods."""
     split = program.work / "validation"
     if not split.exists():
         split_for_validation(folder, split)
     packed, log, means = program.pack(split, "validation_packed"), Log(split), {}
     for rate in rates:
-        scored = {m: program.scores(f"tune-{m}-{rate}", packed, log, [*flags, "--model", m, "--seed", 1, "--lr", rate])
+        scored = {m: program.scores(f"tune-{m}-{rate}", packed, log, train | {"model": m, "seed": 1, "lr": rate})
                   for m in dict.fromkeys(["base", *methods])}
         pctr = scored["base"][0]
         means[rate] = float(np.mean([log.measure(pctr, scored[m][1])["ctcvr_auc"] for m in methods]))
@@ -95,20 +98,22 @@ def tune(program, folder, methods, flags, rates):
     return max(means, key=means.get), means
 
 
-def compare(program, packed, log, methods, seeds, flags, suffix=""):
-    """method -> metric -> one number per seed."""
-    results = {method: {} for method in methods}
+def compare(program, dataset, methods, seeds, train, suffix=""):
+    """method -> metric -> one number per seed, and of the truth the means. dataset(seed): folder, packed folder, test half."""
+    results, truths = {method: {} for method in methods}, []
     for seed in range(1, seeds + 1):
+        _, packed, log = dataset(seed)
+        truths.append(log.bayes())
         pctr = None
         for method in dict.fromkeys(["base", *methods]):  # first: its CTR net is everyone's
-            own, pcvr = program.scores(f"{method}{suffix}-{seed}", packed, log, [*flags, "--model", method, "--seed", seed])
+            own, pcvr = program.scores(f"{method}{suffix}-{seed}", packed, log, train | {"model": method, "seed": seed})
             pctr = own if pctr is None else pctr
             if method in methods:
                 for metric, number in log.measure(pctr, pcvr).items():
                     results[method].setdefault(metric, []).append(number)
         print(f"{suffix[1:]} seed {seed}: ".lstrip() + ", ".join(f"{m} {r['cvr_auc'][-1]:.4f}" for m, r in results.items()),
               flush=True)
-    return results
+    return results, {metric: float(np.mean([truth[metric] for truth in truths])) for metric in truths[0]}
 
 
 def parse():
@@ -118,6 +123,8 @@ def parse():
     parser.add_argument("--rows", default="1000000", help="of each half of the world")
     parser.add_argument("--world", default="", help="further OPTION=VALUE,... of the world: " + ", ".join(WORLD_OPTIONS[1:]))
     parser.add_argument("--world-seed", type=int, default=1)
+    parser.add_argument("--worlds", action="store_true", help="every seed in a world of its own, whose seed it also is")
+    parser.add_argument("--train", default="", help="OPTION=VALUE,...: further options of `train`, the same for every method")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--vary", help="OPTION=VALUE,...: every method with each value of an option of `train`, or in a "
@@ -135,6 +142,15 @@ def parse():
     return options
 
 
+def pairs(text):
+    """OPTION=VALUE,... as a dictionary."""
+    return dict(pair.split("=", 1) for pair in text.split(",") if pair)
+
+
+def as_flags(options):
+    return [word for key, value in options.items() for word in (f"--{key}", value)]
+
+
 def cpu_seconds():
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in usages)
@@ -145,33 +161,33 @@ def main():
     started = time.monotonic()
     program = Program(options.binary, options.out)
     options.out.mkdir(parents=True, exist_ok=True)
-    world = dict(pair.split("=") for pair in options.world.split(",") if pair) | {"rows": options.rows}
+    world = pairs(options.world) | {"rows": options.rows}
     option, _, values = (options.vary or "").partition("=")
     values = values.split(",") if option else [""]
 
-    def dataset(own, suffix):
-        """Folder, packed folder and test half of the log."""
-        flags = [word for key, value in (world | own).items() for word in (f"--{key}", value)]
-        folder = options.data or program.world(f"world{suffix}", [*flags, "--seed", options.world_seed])
+    @functools.cache
+    def dataset(own, seed):
+        """Folder, packed folder and test half of the log. own: the options of this world, as pairs."""
+        suffix = "".join(f"-{key}-{value}" for key, value in own) + (f"-seed-{seed}" if options.worlds else "")
+        seed = seed if options.worlds else options.world_seed
+        folder = options.data or program.world(f"world{suffix}", [*as_flags(world | dict(own)), "--seed", seed])
         return folder, program.pack(folder, f"packed{suffix}"), Log(folder)
 
     methods = options.methods.split(",")
-    flags = ["--epochs", options.epochs, "--batch-size", options.batch_size, "--threads", options.threads]
-    tuned, rate = {}, options.lr
+    train = {"epochs": options.epochs, "batch-size": options.batch_size, "threads": options.threads, "lr": options.lr}
+    train, tuned = train | pairs(options.train), {}
     if options.tune:
-        rate, tuned = tune(program, dataset({}, "")[0], methods, flags, options.tune.split(","))
-    flags += ["--lr", rate]
+        train["lr"], tuned = tune(program, dataset((), 1)[0], methods, train, options.tune.split(","))
 
     sweep, counts = {}, {}
     for value in values:
         suffix = f"-{option}-{value}" if option else ""
-        of_world = option in WORLD_OPTIONS
-        _, packed, log = dataset({option: value}, suffix) if of_world else dataset({}, "")
-        own = [f"--{option}", value] if option and not of_world else []
-        sweep[value] = compare(program, packed, log, methods, options.seeds, [*flags, *own], suffix), log.bayes()
-        counts[value] = log.counts()
+        own = ((option, value),) if option in WORLD_OPTIONS else ()
+        varied = {option: value} if option and not own else {}
+        sweep[value] = compare(program, functools.partial(dataset, own), methods, options.seeds, train | varied, suffix)
+        counts[value] = dataset(own, 1)[2].counts()
 
-    about = {"command": " ".join(sys.argv), "test half": counts if option else counts[""], "seeds": options.seeds, "lr": rate,
+    about = {"command": " ".join(sys.argv), "test half": counts if option else counts[""], "seeds": options.seeds, "lr": train["lr"],
              "validation": tuned, "wall seconds": round(time.monotonic() - started, 1), "CPU seconds": round(cpu_seconds(), 1)}
     (options.out / "results.json").write_text(json.dumps({"about": about, "option": option, "values": {
         value: {"results": results, "bayes": bayes} for value, (results, bayes) in sweep.items()}}, indent=1))
