@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::int64_t kPoolAhead = 24;    // ids between asking for a table row and adding it
 constexpr std::int64_t kReduceAhead = 16;  // occurrences between asking for a pooled gradient and adding it
-constexpr std::int64_t kBlockRows = 512;    // rows whose gradients are kept in cache between reduction and update
+constexpr std::int64_t kBlockRows = 512;   // rows whose gradients are kept in cache between reduction and update
 
 /// out = Σ_{i in [begin, end)} term(i).weight · term(i).row, in that order.
 template <class Dim, class Term>
