@@ -24,9 +24,9 @@ std::int64_t padded_size(std::int64_t size) {
 namespace {
 
 /// Cuts consecutive arrays from one piece of memory; with a null base it only counts.
-class Carver {
+class BatchCarver {
  public:
-  explicit Carver(std::byte* base) : base_(base) {}
+  explicit BatchCarver(std::byte* base) : base_(base) {}
   template <class T>
   std::span<T> take(std::int64_t size) {
     constexpr std::size_t kAlignment = 256;  // what device loads like best
@@ -47,7 +47,7 @@ class Carver {
 struct BatchFeed::Arrays {
   Arrays(const Shape& shape, std::byte* base_)
       : base(base_), sample_fields(shape.sample_fields), common_fields(shape.common_fields) {
-    Carver carver(base);
+    BatchCarver carver(base);
     sample_offsets = carver.take<std::uint32_t>(shape.rows * shape.sample_fields + 1);
     common_offsets = carver.take<std::uint32_t>(shape.common_rows * shape.common_fields + 1);
     common_begin = carver.take<std::uint32_t>(shape.common_rows + 1);

@@ -21,17 +21,19 @@ namespace {
 constexpr std::size_t kInputBytes = std::size_t{1} << 18;
 
 /// An open file; knows its name for messages.
-class File {
+class InputFile {
  public:
-  explicit File(std::string path) : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit InputFile(std::string path)
+      : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
     if (descriptor_ < 0) throw io_error("{}: cannot open: {}", path_, std::strerror(errno));
     ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
-  ~File() {
+  ~InputFile() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
-  File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
-  File& operator=(File&&) = delete;
+  InputFile(InputFile&& other) noexcept
+      : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+  InputFile& operator=(InputFile&&) = delete;
 
   /// Fewer than `size` bytes only at the end of the file.
   std::size_t read(char* to, std::size_t size) {
@@ -68,16 +70,16 @@ class File {
 
 class PlainStream final : public ByteStream {
  public:
-  explicit PlainStream(File file) : file_(std::move(file)) {}
+  explicit PlainStream(InputFile file) : file_(std::move(file)) {}
   std::size_t read(char* to, std::size_t size) override { return file_.read(to, size); }
 
  private:
-  File file_;
+  InputFile file_;
 };
 
 class GzipStream final : public ByteStream {
  public:
-  explicit GzipStream(File file) : file_(std::move(file)), input_(kInputBytes) {
+  explicit GzipStream(InputFile file) : file_(std::move(file)), input_(kInputBytes) {
     constexpr int gzip_only = 15 + 16;
     if (inflateInit2(&inflater_, gzip_only) != Z_OK) throw internal_error("zlib: cannot start");
   }
@@ -127,7 +129,7 @@ class GzipStream final : public ByteStream {
     }
   }
 
-  File file_;
+  InputFile file_;
   std::vector<char> input_;
   z_stream inflater_{};
   bool in_member_ = false, after_member_ = false;
@@ -135,7 +137,7 @@ class GzipStream final : public ByteStream {
 
 class ZstdStream final : public ByteStream {
  public:
-  explicit ZstdStream(File file) : file_(std::move(file)), input_(kInputBytes), decoder_(ZSTD_createDStream()) {
+  explicit ZstdStream(InputFile file) : file_(std::move(file)), input_(kInputBytes), decoder_(ZSTD_createDStream()) {
     if (decoder_ == nullptr) throw internal_error("zstd: cannot start");
   }
   ~ZstdStream() override { ZSTD_freeDStream(decoder_); }
@@ -164,7 +166,7 @@ class ZstdStream final : public ByteStream {
     return got > 0 || in_frame_;
   }
 
-  File file_;
+  InputFile file_;
   std::vector<char> input_;
   ZSTD_DStream* decoder_;
   ZSTD_inBuffer unread_{nullptr, 0, 0};
@@ -174,7 +176,7 @@ class ZstdStream final : public ByteStream {
 }  // namespace
 
 std::unique_ptr<ByteStream> open_bytes(const std::string& path) {
-  File file(path);
+  InputFile file(path);
   const std::uint32_t magic = file.magic();
   const bool skippable = (magic & 0xFFFFFFF0U) == ZSTD_MAGIC_SKIPPABLE_START;  // pzstd begins with such a frame
   if ((magic & 0xFFFFU) == 0x8B1FU) return std::make_unique<GzipStream>(std::move(file));

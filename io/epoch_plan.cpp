@@ -9,9 +9,9 @@ namespace {
 constexpr std::uint64_t block_stream = ~0ULL;  // stream of the blocks' permutation; windows have their number
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seekable by its key, and the same everywhere.
-class Random {
+class ShuffleRandom {
  public:
-  explicit Random(ShuffleKey key) : state_(mix(mix(mix(key.seed) + key.epoch) + key.stream)) {}
+  explicit ShuffleRandom(ShuffleKey key) : state_(mix(mix(mix(key.seed) + key.epoch) + key.stream)) {}
 
   /// Uniform in [0, bound), bound > 0, without modulo bias (Lemire 2019).
   std::uint64_t below(std::uint64_t bound) {
@@ -40,7 +40,7 @@ class Random {
 /// Fisher–Yates; std::shuffle is free to differ between standard libraries.
 template <class T>
 void shuffle(std::vector<T>& items, ShuffleKey key) {
-  Random random(key);
+  ShuffleRandom random(key);
   for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.below(i)]);
 }
 

@@ -20,9 +20,9 @@ std::string_view up_to(std::string_view text, char c) {
 }
 
 /// The cells of a line, one after another.
-class Cells {
+class CommaCells {
  public:
-  explicit Cells(std::string_view line) : rest_(line) {}
+  explicit CommaCells(std::string_view line) : rest_(line) {}
   /// False after the last cell, which may be empty.
   bool next(std::string_view& cell) {
     if (done_) return false;
@@ -66,7 +66,7 @@ Schema collect_fields(const std::string& path, int threads, std::size_t chunk_by
     names = {};
     std::vector<std::string_view> before;  // the names of the line before: mostly the same in the same places
     for (std::string_view rest = chunk.text(); !rest.empty();) {
-      Cells cells(take_line(rest));
+      CommaCells cells(take_line(rest));
       std::string_view cell;
       FeatureText feature;
       for (std::size_t column = 0; cells.next(cell); ++column) {
@@ -139,7 +139,7 @@ void FieldIdReader::read_impressions(const std::function<void(ImpressionRows&&)>
 
 std::optional<Problem> FieldIdReader::parse_line(std::string_view line, ImpressionRows& rows) const {
   std::string_view sample_id, click, conversion, cell;
-  Cells cells(line);
+  CommaCells cells(line);
   if (!cells.next(sample_id) || !cells.next(click) || !cells.next(conversion)) {
     return Problem{
         BadRowKind::field_count,
@@ -195,7 +195,7 @@ std::unique_ptr<LogReader> open_field_id_log(const std::string& path, const Read
                                              std::size_t chunk_bytes) {
   const std::string line = first_lines(path, path, 1).front();
   std::string_view sample_id, click, conversion;
-  Cells cells(line);
+  CommaCells cells(line);
   const bool columns = cells.next(sample_id) && cells.next(click) && cells.next(conversion);
   const bool labelled = options.labels_required || !columns || (!click.empty() && !conversion.empty());
   Schema schema = options.schema != nullptr ? *options.schema : collect_fields(path, options.threads, chunk_bytes);

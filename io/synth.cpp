@@ -30,9 +30,9 @@ constexpr std::uint64_t most_users = 1ULL << 26;  // user ids of both halves sha
 constexpr std::array<std::string_view, 2> half_names = {"train", "test"};
 
 /// The three files of one half.
-struct HalfFiles {
+struct WrittenHalf {
   PendingFile skeleton, common, truth;
-  HalfFiles(const std::string& directory, std::string_view half)
+  WrittenHalf(const std::string& directory, std::string_view half)
       : skeleton(directory, fmt::format("sample_skeleton_{}.csv", half)),
         common(directory, fmt::format("common_features_{}.csv", half)),
         truth(directory, fmt::format("truth_{}.csv", half)) {}
@@ -84,7 +84,7 @@ SynthOptions resolve(SynthOptions options) {
   return options;
 }
 
-void create_directory(const std::string& directory) {
+void make_log_directory(const std::string& directory) {
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) {
@@ -104,7 +104,7 @@ void create_directory(const std::string& directory) {
 /// Writes one half: workers make chunks of users and take turns to write them in order.
 class HalfWriter {
  public:
-  HalfWriter(const World& world, const RowWriter& text, const SynthOptions& options, int half, HalfFiles& files)
+  HalfWriter(const World& world, const RowWriter& text, const SynthOptions& options, int half, WrittenHalf& files)
       : world_(world), text_(text), half_(half), first_sample_id_(1 + half * options.rows), files_(files) {
     std::uint64_t user = 0;
     while (user < world.users()) {
@@ -189,7 +189,7 @@ class HalfWriter {
   const RowWriter& text_;
   const int half_;
   const std::uint64_t first_sample_id_;
-  HalfFiles& files_;
+  WrittenHalf& files_;
   std::vector<std::uint64_t> chunk_begin_;  // first user of each chunk, and the end
 
   std::mutex mutex_;
@@ -203,20 +203,20 @@ class HalfWriter {
 
 SynthReport synthesise(const SynthOptions& requested) {
   const SynthOptions options = resolve(requested);
-  create_directory(options.out);
+  make_log_directory(options.out);
   const World world(options);
   const RowWriter text(synth::profile(options.profile));
 
   SynthReport report{.rows = synth::halves * options.rows, .users = synth::halves * options.users};
-  std::array<HalfFiles, synth::halves> files = {HalfFiles(options.out, half_names[0]),
-                                                HalfFiles(options.out, half_names[1])};
+  std::array<WrittenHalf, synth::halves> files = {WrittenHalf(options.out, half_names[0]),
+                                                  WrittenHalf(options.out, half_names[1])};
   for (int half = 0; half < synth::halves; ++half) {
-    HalfFiles& written = files[static_cast<std::size_t>(half)];
+    WrittenHalf& written = files[static_cast<std::size_t>(half)];
     written.truth.write(RowWriter::truth_header);
     HalfWriter(world, text, options, half, written).run(options.threads, report);
     report.bytes += written.bytes();
   }
-  for (HalfFiles& written : files) written.commit();
+  for (WrittenHalf& written : files) written.commit();
   return report;
 }
 

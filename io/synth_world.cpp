@@ -360,7 +360,7 @@ Truth World::truth(const Contribution& common, const Contribution& sample) const
 
 std::string World::common_key(int half, std::uint64_t user_row) const {
   const std::uint64_t high = hash_keys(seed_, Stream::key, half, user_row);
-  return fmt::format("{:016x}{:016x}", high, mix(high));
+  return fmt::format("{:016x}{:016x}", high, splitmix(high));
 }
 
 Random World::labels(int half, std::uint64_t row) const {

@@ -13,7 +13,7 @@
 namespace esmm {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVocabularyVersion = 1;
 
 /// The table's name with everything but letters, digits, '_' and '-' percent-encoded: safe as a file's name.
 std::string ids_file(const std::string& directory, std::string_view table) {
@@ -150,7 +150,7 @@ void Vocabulary::save(const std::string& directory) const {
     tables.push_back(std::move(json));
   }
   write_sealed_json(directory + "/vocabulary.json", {{"format", "esmm vocabulary"},
-                                                     {"version", kVersion},
+                                                     {"version", kVocabularyVersion},
                                                      {"min_count", impl_->min_count},
                                                      {"hash", impl_->hash},
                                                      {"tables", std::move(tables)}});
@@ -159,8 +159,9 @@ void Vocabulary::save(const std::string& directory) const {
 std::shared_ptr<const Vocabulary> Vocabulary::load(const std::string& directory) {
   const std::string path = directory + "/vocabulary.json";
   return read_sealed_json(path, [&](const nlohmann::json& json) {
-    if (json.at("format") != "esmm vocabulary" || json.at("version") != kVersion)
-      throw data_error("{}: not a vocabulary of version {}. Make it again with this program.", path, kVersion);
+    if (json.at("format") != "esmm vocabulary" || json.at("version") != kVocabularyVersion)
+      throw data_error("{}: not a vocabulary of version {}. Make it again with this program.", path,
+                       kVocabularyVersion);
     std::vector<Table> tables;
     for (const nlohmann::json& table : json.at("tables")) tables.push_back(load_table(directory, table));
     auto vocabulary = std::make_shared<const Vocabulary>(std::move(tables), json.at("min_count").get<std::uint32_t>());

@@ -123,7 +123,7 @@ __global__ void count_pairs(const std::uint32_t* keys, const std::uint32_t* labe
   if (blockIdx.x == 0) result->negatives = negatives[size - 1];
 }
 
-constexpr std::size_t kReduceBytes = kReduceBlock * sizeof(double);
+constexpr std::size_t kScoreBytes = kReduceBlock * sizeof(double);
 
 /// The AUC of what `ranking` was filled with.
 std::optional<double> rank(CommandQueue& queue, Ranking& ranking, std::int64_t size) {
@@ -138,7 +138,7 @@ std::optional<double> rank(CommandQueue& queue, Ranking& ranking, std::int64_t s
     inclusive_sum(ranking.negative.data(), ranking.negatives.data(), size, ranking.scratch, stream);
   });
   Geometry geometry = thread_per_item(size, kReduceBlock);
-  geometry.shared_bytes = kReduceBytes;
+  geometry.shared_bytes = kScoreBytes;
   queue.launch<count_pairs>(geometry, ranking.keys.data(), ranking.labels.data(), ranking.negatives.data(), size,
                             ranking.result.data());
   Ranking::Result result{};
@@ -178,10 +178,10 @@ std::array<TaskMetrics, 3> CudaBackend::task_metrics(MatrixView<const float> log
   TaskSums* total = sums.data() + blocks;
   for (std::size_t t = 0; t < results.size(); ++t) {
     ranking_.resize(logits.rows);
-    queue_.launch<score_task>(Geometry{blocks, kReduceBlock, kReduceBytes}, static_cast<Task>(t), read_out, logits,
+    queue_.launch<score_task>(Geometry{blocks, kReduceBlock, kScoreBytes}, static_cast<Task>(t), read_out, logits,
                               click.data(), conversion.data(), ranking_.unsorted_keys.data(),
                               ranking_.unsorted_labels.data(), sums.data(), ranking_.result.data());
-    queue_.launch<add_task_sums>(Geometry{1, kReduceBlock, kReduceBytes}, sums.data(), blocks, total);
+    queue_.launch<add_task_sums>(Geometry{1, kReduceBlock, kScoreBytes}, sums.data(), blocks, total);
     results[t].auc = rank(queue_, ranking_, logits.rows);
     TaskSums host{};
     memory_.copy_to_host(&host, total, sizeof(host));

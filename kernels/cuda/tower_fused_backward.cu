@@ -7,8 +7,8 @@ namespace {
 
 constexpr int kSlices = static_cast<int>(kTileThreads / kWarp);  // a warp takes one slice of a tile's rows
 constexpr int kSliceRows = static_cast<int>(kTileRows) / kSlices;
-constexpr int kRowsAhead = 4;  // loaded before the first of them is worked on
-constexpr int kSections = 3;   // of column sums: bias, slope, output weight
+constexpr int kStripRowsAhead = 4;  // loaded before the first of them is worked on
+constexpr int kSections = 3;        // of column sums: bias, slope, output weight
 
 /// What a block has in shared memory, in this order; dz of layer l > 0 is in buffer l mod 2.
 template <class T>
@@ -51,15 +51,15 @@ struct SliceSums {
 };
 
 /// z (PReLU) or a (ReLU), and a of the last hidden layer.
-struct RowInput {
+struct StripInput {
   Units input, a;
 };
 
 template <class T>
-__device__ inline RowInput load_row(const BackwardStrip<T>& strip, std::int64_t row, std::int64_t unit) {
+__device__ inline StripInput load_row(const BackwardStrip<T>& strip, std::int64_t row, std::int64_t unit) {
   const FusedBackwardLayer<T>& layer = strip.layer;
   const std::int64_t count = layer.width - unit, column = strip.tower * layer.width + unit;
-  RowInput in{};
+  StripInput in{};
   if (row >= layer.dz.rows || count <= 0) return in;
   if (strip.is_prelu()) in.input = load_units(layer.z.row(row) + column, count, strip.vectorised());
   if (strip.is_last() || !strip.is_prelu()) in.a = load_units(layer.a.row(row) + column, count, strip.vectorised());
@@ -70,7 +70,7 @@ __device__ inline RowInput load_row(const BackwardStrip<T>& strip, std::int64_t 
 /// dz of four units of one impression, to global memory.
 template <class T>
 __device__ inline Units backward_group(const BackwardStrip<T>& strip, std::int64_t row, std::int64_t unit,
-                                       const RowInput& in, Units d, const Units& slope, const Units& output_weight,
+                                       const StripInput& in, Units d, const Units& slope, const Units& output_weight,
                                        SliceSums& sums) {
   const FusedBackwardLayer<T>& layer = strip.layer;
   if (strip.is_last()) {
@@ -109,10 +109,10 @@ __device__ SliceSums backward_slice(const BackwardStrip<T>& strip, const Backwar
     output_weight.v[i] = strip.p.output.weight[strip.tower][(unit + i) * strip.p.output.weight_step];
   }
   const int first = static_cast<int>(threadIdx.x / kWarp) * kSliceRows;
-  for (int begin = first; begin < first + kSliceRows; begin += kRowsAhead) {
-    RowInput ahead[kRowsAhead];
-    for (int i = 0; i < kRowsAhead; ++i) ahead[i] = load_row(strip, strip.tile * kTileRows + begin + i, unit);
-    for (int i = 0; i < kRowsAhead; ++i) {
+  for (int begin = first; begin < first + kSliceRows; begin += kStripRowsAhead) {
+    StripInput ahead[kStripRowsAhead];
+    for (int i = 0; i < kStripRowsAhead; ++i) ahead[i] = load_row(strip, strip.tile * kTileRows + begin + i, unit);
+    for (int i = 0; i < kStripRowsAhead; ++i) {
       const std::int64_t row = strip.tile * kTileRows + begin + i;
       float* result = memory.result + (begin + i) * kResultStride + column;
       Units dz{};

@@ -15,7 +15,7 @@ struct Segment {
   std::int64_t step;  // elements from one value to the next
 };
 constexpr int kMostSegments = 48;
-struct Segments {
+struct TileSegments {
   Segment segment[kMostSegments];
   int count;
 };
@@ -23,7 +23,7 @@ struct Segments {
 constexpr unsigned kSumSlices = 16;  // thread (slice s, column c) adds tiles s, s + 16, …
 
 /// One block per 32 columns.
-__global__ void sum_tiles_kernel(MatrixView<const float> partial, Segments segments) {
+__global__ void sum_tiles_kernel(MatrixView<const float> partial, TileSegments segments) {
   auto* sums = shared_memory<float>();  // [kSumSlices, 32]
   const unsigned lane = threadIdx.x % kWarp, slice = threadIdx.x / kWarp;
   const std::int64_t column = std::int64_t{blockIdx.x} * kWarp + lane;
@@ -111,7 +111,7 @@ MatrixView<float> vector_sums(const TowerPass& pass) {
 
 void sum_tiles(CommandQueue& queue, const TowerPass& pass, const TowerViews<float>& gradients) {
   const VectorColumns columns(pass);
-  Segments segments{};
+  TileSegments segments{};
   const auto flush = [&] {
     const std::int64_t blocks = segments.count == 0 ? 0 : pieces(columns.count(), kWarp);
     queue.launch<sum_tiles_kernel>({blocks, kSumSlices * kWarp, kSumSlices * kWarp * sizeof(float)},

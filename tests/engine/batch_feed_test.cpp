@@ -19,7 +19,7 @@ namespace {
 using test::download;
 using test::FarBackend;
 
-LoaderOptions options(std::int64_t batch_size) {
+LoaderOptions feed_options(std::int64_t batch_size) {
   LoaderOptions options;
   options.batch_size = batch_size;
   options.batches_ahead = 2;
@@ -58,7 +58,7 @@ class BatchFeedTest : public testing::Test {
   struct Feeding {
     Feeding(Backend& backend, const LoaderOptions& options)
         : loader(log_->dataset, log_->inputs, BatchFeed::loader_options(backend, options)), feed(backend, loader) {}
-    Feeding(Backend& backend, std::int64_t batch_size) : Feeding(backend, options(batch_size)) {}
+    Feeding(Backend& backend, std::int64_t batch_size) : Feeding(backend, feed_options(batch_size)) {}
     Loader loader;
     BatchFeed feed;
   };
@@ -176,7 +176,7 @@ TEST_F(BatchFeedTest, GathersResidentIdsIntoTheBatchesThatStreamingGives) {
   constexpr std::int64_t kBatchSize = 130;
   for (const Order order : {Order::sequential, Order::by_common_row, Order::by_impression}) {
     FarBackend far(1);
-    LoaderOptions each = options(kBatchSize);
+    LoaderOptions each = feed_options(kBatchSize);
     each.order = order;
     each.with_input_index = false;  // resident blocks have none
     each.window_bytes = 1 << 16;    // many windows, which resident blocks must not change
@@ -192,7 +192,7 @@ TEST_F(BatchFeedTest, ResidentIdsWithoutWeightsTakeNoRoomForThem) {
   FarBackend far(1);
   ModelInputs inputs = log_->inputs;
   for (FieldInput& field : inputs.fields) field.pooling = Pooling::sum;
-  ResidentFeeding feeding(far, inputs, options(100));
+  ResidentFeeding feeding(far, inputs, feed_options(100));
   EXPECT_TRUE(feeding.ids.sample().weights.empty());
   EXPECT_FALSE(feeding.ids.sample().rows.empty());
   feeding.feed.start(0);

@@ -27,7 +27,7 @@ std::size_t occurrences(const std::string& text, const std::string& part) {
   return count;
 }
 
-Metrics metrics(double shift = 0) {
+Metrics shown_metrics(double shift = 0) {
   Metrics metrics;
   for (std::size_t i = 0; i < metric_names().size(); ++i) {
     metrics.values.emplace_back(metric_names()[i], 0.123456789 + 0.05 * static_cast<double>(i) + shift);
@@ -54,7 +54,7 @@ class Report : public testing::Test {
         {{"step", 100}, {"epoch", 0.5}, {"loss", 0.5 + shift}, {"ctr_loss", 0.4}, {"ctcvr_loss", 0.1}},
         {{"step", 200}, {"epoch", 1.0}, {"loss", 0.4 + shift}, {"ctr_loss", 0.3}, {"ctcvr_loss", 0.1}},
         {{"step", 200}, {"split", "valid"}}};
-    lines[2].update(metrics_json(metrics(shift)));
+    lines[2].update(metrics_json(shown_metrics(shift)));
     for (const ordered_json& line : lines) run.append_metrics(line.dump());
     run.write_document("summary.json", summary(shift));
     run.write_document("curves.json", {{"train", curves_json(curves())}, {"valid", curves_json(curves())}});
@@ -70,7 +70,8 @@ class Report : public testing::Test {
             {"samples_per_second", 206896.5},
             {"parameters", 250050},
             {"stage_seconds", {{"data", 1.0}, {"training", 3.0}}},
-            {"metrics", {{"train", metrics_json(metrics(shift + 0.01))}, {"valid", metrics_json(metrics(shift))}}}};
+            {"metrics",
+             {{"train", metrics_json(shown_metrics(shift + 0.01))}, {"valid", metrics_json(shown_metrics(shift))}}}};
   }
   static ordered_json setup(const std::string& field) {
     ordered_json data{{"impressions", 1234567}, {"clicks", 45678}, {"conversions", 901}};
@@ -167,7 +168,7 @@ TEST_F(Report, TextOfUsersIsNeverMarkup) {
   config.fields[hostile].clip = 3.0F;
   const RunDirectory run = make_run("a<b>&'\"", config);
   run.write_document("setup.json", setup(hostile));
-  EvaluationRecord record{hostile, hostile, 200, metrics()};
+  EvaluationRecord record{hostile, hostile, 200, shown_metrics()};
   record.metrics.values.emplace_back(hostile, 0.5);
   save_evaluation(run, record);
   run.append_metrics(ordered_json{{"step", 200}, {hostile, 1.0}}.dump());
@@ -229,7 +230,7 @@ TEST_F(Report, OfTheSameRunHasTheSameBytesHoweverItsPathIsWritten) {
 
 TEST_F(Report, ShowsTheEntireSpaceWhereTheTruthWasGiven) {
   const RunDirectory run = make_run("run");
-  EvaluationRecord record{"/data/log", "/data/log/truth_test.csv", 200, metrics()};
+  EvaluationRecord record{"/data/log", "/data/log/truth_test.csv", 200, shown_metrics()};
   record.metrics.values.emplace_back("entire_space_cvr_auc", 0.66759);
   record.metrics.values.emplace_back("bayes_entire_space_cvr_auc", 0.77772);
   record.metrics.curves = curves();

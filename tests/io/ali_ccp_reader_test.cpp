@@ -5,6 +5,7 @@
 namespace esmm {
 namespace {
 
+using test::BadLine;
 using test::common_rows;
 using test::digest;
 using test::error_of;
@@ -66,12 +67,7 @@ TEST(AliCcpReader, ReadsBothFiles) {
   EXPECT_EQ(features_of(common.features, 0, log->schema().side(Side::common)), "110_14:4294967296:2.70805");
 }
 
-struct BadLine {
-  const char* line;  // # . : stand for the separators \x01 \x02 \x03
-  BadRowKind kind;
-  const char* message;
-};
-
+/// `#`, `.` and `:` stand for the separators \x01, \x02 and \x03.
 std::string with_separators(std::string line) {
   for (char& c : line) c = c == '#' ? '\x01' : c == '.' ? '\x02' : c == ':' ? '\x03' : c;
   return line;

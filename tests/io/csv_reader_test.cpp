@@ -6,6 +6,7 @@
 namespace esmm {
 namespace {
 
+using test::BadLine;
 using test::common_rows;
 using test::digest;
 using test::error_of;
@@ -90,12 +91,6 @@ TEST(CsvReader, GuessesFromNamesWhereTheCellsDoNotTell) {
   EXPECT_THAT(log->schema().dense, ElementsAre("I1", "number_of_views", "Dense_a", "half_empty"));
   EXPECT_TRUE(impressions(*log).bad.empty());
 }
-
-struct BadLine {
-  const char* line;
-  BadRowKind kind;
-  const char* message;  // between "log.csv:3: " and the end
-};
 
 constexpr const char* kRemedy = "Fix the line, or pass --on-bad-row skip.";
 

@@ -18,7 +18,7 @@ std::vector<BlockSize> some_blocks(std::size_t count) {
   return blocks;
 }
 
-LoaderOptions options(Order order, std::uint64_t window_bytes, std::int64_t batch_size = 5) {
+LoaderOptions plan_options(Order order, std::uint64_t window_bytes, std::int64_t batch_size = 5) {
   LoaderOptions result;
   result.order = order;
   result.window_bytes = window_bytes;
@@ -36,7 +36,7 @@ std::vector<std::uint32_t> all_blocks(const std::vector<Window>& windows) {
 TEST(EpochPlan, HoldsEveryBlockOnceInWindowsThatFit) {
   const auto blocks = some_blocks(100);
   for (const Order order : {Order::sequential, Order::by_common_row, Order::by_impression}) {
-    const auto windows = plan_epoch(blocks, options(order, 5000), 0);
+    const auto windows = plan_epoch(blocks, plan_options(order, 5000), 0);
     std::uint64_t seen = 0;
     for (const Window& window : windows) {
       EXPECT_EQ(window.first_impression, seen);
@@ -60,26 +60,26 @@ TEST(EpochPlan, HoldsEveryBlockOnceInWindowsThatFit) {
 
 TEST(EpochPlan, KeepsTheOrderOfTheBlocksOnlyWhenSequential) {
   const auto blocks = some_blocks(50);
-  const auto sequential = all_blocks(plan_epoch(blocks, options(Order::sequential, 5000), 3));
+  const auto sequential = all_blocks(plan_epoch(blocks, plan_options(Order::sequential, 5000), 3));
   EXPECT_TRUE(std::is_sorted(sequential.begin(), sequential.end()));
-  const auto first = all_blocks(plan_epoch(blocks, options(Order::by_common_row, 5000), 0));
-  const auto second = all_blocks(plan_epoch(blocks, options(Order::by_common_row, 5000), 1));
-  auto other_seed = options(Order::by_common_row, 5000);
+  const auto first = all_blocks(plan_epoch(blocks, plan_options(Order::by_common_row, 5000), 0));
+  const auto second = all_blocks(plan_epoch(blocks, plan_options(Order::by_common_row, 5000), 1));
+  auto other_seed = plan_options(Order::by_common_row, 5000);
   other_seed.seed = 8;
   EXPECT_FALSE(std::is_sorted(first.begin(), first.end()));
   EXPECT_NE(first, second);
   EXPECT_NE(first, all_blocks(plan_epoch(blocks, other_seed, 0)));
-  EXPECT_EQ(first, all_blocks(plan_epoch(blocks, options(Order::by_common_row, 5000), 0)));
+  EXPECT_EQ(first, all_blocks(plan_epoch(blocks, plan_options(Order::by_common_row, 5000), 0)));
 }
 
 TEST(EpochPlan, GivesAWindowAtLeastOneBlockAndOneBatch) {
   const auto blocks = some_blocks(12);
-  EXPECT_EQ(plan_epoch(blocks, options(Order::sequential, 1), 0).size(), 12U);
-  for (const Window& window : plan_epoch(blocks, options(Order::sequential, 1, 20), 0)) {
+  EXPECT_EQ(plan_epoch(blocks, plan_options(Order::sequential, 1), 0).size(), 12U);
+  for (const Window& window : plan_epoch(blocks, plan_options(Order::sequential, 1, 20), 0)) {
     EXPECT_EQ(window.blocks.size(), 2U);
   }
-  EXPECT_EQ(plan_epoch(blocks, options(Order::sequential, 1, 1'000'000), 0).size(), 1U);
-  EXPECT_TRUE(plan_epoch({}, options(Order::by_common_row, 1), 0).empty());
+  EXPECT_EQ(plan_epoch(blocks, plan_options(Order::sequential, 1, 1'000'000), 0).size(), 1U);
+  EXPECT_TRUE(plan_epoch({}, plan_options(Order::by_common_row, 1), 0).empty());
 }
 
 TEST(WindowPlan, HoldsEveryUnitOnce) {

@@ -5,6 +5,7 @@
 namespace esmm {
 namespace {
 
+using test::BadLine;
 using test::digest;
 using test::error_of;
 using test::features_of;
@@ -41,11 +42,6 @@ TEST(FieldIdReader, CollectsTheFieldsInOrderOfFirstAppearance) {
   EXPECT_EQ(features_of(rows.features, 2, log->schema().fields), "user:4294967296:1 item:6:2 item:7:-0.001");
 }
 
-struct BadLine {
-  const char* line;
-  BadRowKind kind;
-  const char* message;
-};
 class BadFieldIdLines : public ::testing::TestWithParam<BadLine> {};
 
 TEST_P(BadFieldIdLines, AreListedAndLeaveTheirNeighboursAlone) {

@@ -28,8 +28,8 @@ constexpr std::uint64_t plenty = 1ULL << 30;  // a window that holds everything
 constexpr Order every_order[] = {Order::sequential, Order::by_common_row, Order::by_impression};
 
 /// A packed dataset of several blocks, with what each of its impressions must look like in a batch.
-struct Dataset {
-  explicit Dataset(MemoryLog log_) : log(std::move(log_)) {
+struct LoadedLog {
+  explicit LoadedLog(MemoryLog log_) : log(std::move(log_)) {
     PackOptions options;
     options.min_count = 1;
     options.threads = 1;
@@ -63,8 +63,8 @@ MemoryLog users_log() {
   shape.impressions = 20'000;
   return test::random_log(shape);
 }
-const Dataset& users() {
-  static const Dataset dataset(users_log());
+const LoadedLog& users() {
+  static const LoadedLog dataset(users_log());
   return dataset;
 }
 
@@ -100,14 +100,14 @@ std::vector<std::uint64_t> rest_of_epoch(Loader& loader) {
   while (const HostBatch* batch = loader.next()) hashes.push_back(hash(*batch));
   return hashes;
 }
-std::vector<std::uint64_t> one_epoch(const Dataset& dataset, const LoaderOptions& options, std::int64_t epoch = 0) {
+std::vector<std::uint64_t> one_epoch(const LoadedLog& dataset, const LoaderOptions& options, std::int64_t epoch = 0) {
   Loader loader(dataset.packed, dataset.inputs, options);
   loader.start(epoch);
   return rest_of_epoch(loader);
 }
 
 /// Reads an epoch and checks that it holds exactly the dataset; returns the order of input indices.
-std::vector<std::uint64_t> expect_whole_dataset(Loader& loader, const Dataset& dataset, std::int64_t batch_size) {
+std::vector<std::uint64_t> expect_whole_dataset(Loader& loader, const LoadedLog& dataset, std::int64_t batch_size) {
   std::vector<std::uint64_t> order;
   std::int64_t batches = 0, last_size = batch_size;
   while (const HostBatch* batch = loader.next()) {
@@ -272,7 +272,7 @@ TEST(Loader, CanBeDestroyedAtAnyMoment) {
 // ---- Common rows ---------------------------------------------------------------------------------------------------
 
 /// For every user the batches that hold it, once for each time that its common row is in the batch.
-std::map<std::string, std::vector<std::int64_t>> batches_of_users(const Dataset& dataset, const LoaderOptions& some) {
+std::map<std::string, std::vector<std::int64_t>> batches_of_users(const LoadedLog& dataset, const LoaderOptions& some) {
   std::map<std::string, std::vector<std::int64_t>> result;
   Loader loader(dataset.packed, dataset.inputs, some);
   loader.start(0);
@@ -312,7 +312,7 @@ TEST(Loader, ContinuesACommonRowThatIsLargerThanABatch) {
   shape.impressions = 9000;
   MemoryLog log = test::random_log(shape);
   for (std::size_t i = 0; i < 6000; ++i) log.impressions[i].common = "user1";
-  const Dataset dataset(std::move(log));
+  const LoadedLog dataset(std::move(log));
   for (const Order order : every_order) {
     const LoaderOptions some = options(order, 1, 512);
     Loader loader(dataset.packed, dataset.inputs, some);
@@ -328,7 +328,7 @@ TEST(Loader, TakesADatasetWithoutCommonFields) {
   test::RandomLogShape shape;
   shape.common_rows = shape.common_fields = 0;
   shape.impressions = 9000;
-  const Dataset dataset(test::random_log(shape));
+  const LoadedLog dataset(test::random_log(shape));
   for (const Order order : every_order) {
     for (const std::uint64_t window : {std::uint64_t{1}, plenty}) {
       Loader loader(dataset.packed, dataset.inputs, options(order, window));
@@ -355,7 +355,7 @@ TEST(Loader, DeliversOneBatchWhenItIsLargerThanTheDataset) {
 
 TEST(Loader, DeliversBatchesOfOneImpression) {
   test::RandomLogShape shape;
-  const Dataset dataset(test::random_log(shape));
+  const LoadedLog dataset(test::random_log(shape));
   Loader loader(dataset.packed, dataset.inputs, options(Order::by_impression, 1, 1));
   loader.start(0);
   expect_whole_dataset(loader, dataset, 1);

@@ -17,6 +17,13 @@
 
 namespace esmm::test {
 
+/// A line that a reader must refuse, and how: the kind, and the message without its place and remedy.
+struct BadLine {
+  const char* line;
+  BadRowKind kind;
+  const char* message;
+};
+
 inline std::string gzip(std::string_view text) {
   z_stream stream{};
   deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);

@@ -35,7 +35,7 @@ PackOptions keep_all() {
 /// A bag as (embedding row, value) pairs, in their stored order.
 using Bag = std::vector<std::pair<std::uint32_t, float>>;
 
-struct Impression {
+struct PackedImpression {
   std::string sample_id;
   int click = 0, conversion = 0;
   std::vector<Bag> sample, common;
@@ -51,15 +51,15 @@ std::vector<Bag> bags_of_row(const BagColumns& columns, std::size_t row) {
 }
 
 /// Every impression of a packed dataset by its place in the input.
-std::map<std::uint64_t, Impression> read_all(const PackedDataset& dataset) {
-  std::map<std::uint64_t, Impression> all;
+std::map<std::uint64_t, PackedImpression> read_all(const PackedDataset& dataset) {
+  std::map<std::uint64_t, PackedImpression> all;
   Block block;
   for (std::size_t b = 0; b < dataset.block_count(); ++b) {
     dataset.decode(b, block, true);
     const std::size_t dense = dataset.schema().dense.size();
     for (std::size_t u = 0; u < block.common_rows(); ++u)
       for (std::size_t i = block.common_begin[u]; i < block.common_begin[u + 1]; ++i) {
-        Impression& impression = all[block.input_index[i]];
+        PackedImpression& impression = all[block.input_index[i]];
         impression.sample_id = block.sample_id[i];
         impression.click = block.click[i];
         impression.conversion = block.conversion[i];
@@ -92,7 +92,7 @@ void expect_holds(const PackedDataset& dataset, const MemoryLog& log) {
   for (const auto& row : log.common) common[row.key] = &row;
   std::uint64_t index = 0;
   for (const MemoryImpression& expected : log.impressions) {
-    const Impression& found = all.at(index++);
+    const PackedImpression& found = all.at(index++);
     EXPECT_EQ(found.sample_id, expected.sample_id);
     EXPECT_EQ(found.click, expected.click);
     EXPECT_EQ(found.conversion, expected.conversion);

@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> sample_fields = {"205", "206", "207", "210", "216", "508", "509", "702", "853", "301"};
-const std::vector<std::string> common_fields = {"101", "109_14", "110_14", "127_14", "150_14", "121", "122",
+const std::vector<std::string> kSampleFields = {"205", "206", "207", "210", "216", "508", "509", "702", "853", "301"};
+const std::vector<std::string> kCommonFields = {"101", "109_14", "110_14", "127_14", "150_14", "121", "122",
                                                 "124", "125",    "126",    "127",    "128",    "129"};
 
 struct Record {
@@ -33,7 +33,7 @@ struct Record {
 };
 using Records = std::vector<Record>;
 
-struct Impression {
+struct SynthImpression {
   std::uint64_t sample_id = 0;
   int click = 0, conversion = 0, conversion_if_clicked = 0;
   double pctr = 0, pcvr = 0;
@@ -42,7 +42,7 @@ struct Impression {
 };
 
 struct Log {
-  std::vector<Impression> impressions;
+  std::vector<SynthImpression> impressions;
   std::vector<std::pair<std::string, Records>> common;
 };
 
@@ -165,7 +165,7 @@ struct BayesAucs {
 };
 BayesAucs bayes_aucs(const Log& log) {
   std::vector<std::pair<double, double>> ctr, cvr;
-  for (const Impression& i : log.impressions) {
+  for (const SynthImpression& i : log.impressions) {
     ctr.emplace_back(i.pctr, 1.0);
     cvr.emplace_back(i.pcvr, i.pctr);  // an impression is among the clicked ones with probability pctr
   }
@@ -215,14 +215,14 @@ TEST_P(SynthProfiles, WriteEveryRowInTheAliCcpLayout) {
       EXPECT_EQ(key.size(), 32U);
       EXPECT_TRUE(keys.insert(key).second) << "key used twice: " << key;
       own_keys.insert(key);
-      check(records, common_fields);
+      check(records, kCommonFields);
     }
-    for (const Impression& i : log.impressions) {
+    for (const SynthImpression& i : log.impressions) {
       EXPECT_GT(i.sample_id, last_sample_id);
       last_sample_id = i.sample_id;
       EXPECT_TRUE(own_keys.contains(i.key));
       EXPECT_EQ(i.conversion, i.click * i.conversion_if_clicked);
-      check(i.features, sample_fields);
+      check(i.features, kSampleFields);
       clicks += static_cast<std::uint64_t>(i.click);
       conversions += static_cast<std::uint64_t>(i.conversion);
     }
@@ -246,7 +246,7 @@ TEST_P(SynthProfiles, HaveTheirRatesAndLabelsThatFollowTheTruth) {
   const Log log = train_log(options(40'000, GetParam()));
   double sum_pctr = 0, sum_pctcvr = 0;
   std::vector<Prediction> click, conversion, clicked_conversion;
-  for (const Impression& i : log.impressions) {
+  for (const SynthImpression& i : log.impressions) {
     sum_pctr += i.pctr;
     sum_pctcvr += i.pctr * i.pcvr;
     click.emplace_back(i.pctr, i.click);
@@ -265,7 +265,7 @@ TEST_F(Synth, TestRatesAreThoseOfOtherUsersOfTheSameWorld) {
   synthesise(wanted);
   std::vector<double> clicks;
   std::vector<std::uint64_t> users;
-  for (const Impression& i : read_log(wanted.out, "test").impressions) {
+  for (const SynthImpression& i : read_log(wanted.out, "test").impressions) {
     clicks.push_back(i.click);
     users.push_back(std::hash<std::string>{}(i.key));
   }
@@ -278,7 +278,7 @@ TEST_F(Synth, TestRatesAreThoseOfOtherUsersOfTheSameWorld) {
 /// How far the mean pcvr of clicked impressions is from the mean of all, relative to the latter.
 Estimate selection_effect(const Log& log) {
   double all = 0, squares = 0, clicked = 0, clicks = 0;
-  for (const Impression& i : log.impressions) {
+  for (const SynthImpression& i : log.impressions) {
     all += i.pcvr;
     squares += i.pcvr * i.pcvr;
     clicked += i.click * i.pcvr;
@@ -311,7 +311,7 @@ TEST_F(Synth, RatesThatAreAskedForReplaceTheProfiles) {
   wanted.click_rate = 0.02;
   wanted.conversion_rate = 0.3;
   double sum_pctr = 0, sum_pctcvr = 0;
-  for (const Impression& i : train_log(wanted).impressions) {
+  for (const SynthImpression& i : train_log(wanted).impressions) {
     sum_pctr += i.pctr;
     sum_pctcvr += i.pctr * i.pcvr;
   }
@@ -379,8 +379,8 @@ TEST_F(Synth, AliCcpHasTheRealIdsPerFieldAndMissingRates) {
       absent.push_back(number.back() == 0 ? 1 : 0);
       cluster.push_back(group);
     };
-    if (std::find(sample_fields.begin(), sample_fields.end(), field) != sample_fields.end()) {
-      for (const Impression& i : log.impressions) add(i.features, i.features.at(0).id);
+    if (std::find(kSampleFields.begin(), kSampleFields.end(), field) != kSampleFields.end()) {
+      for (const SynthImpression& i : log.impressions) add(i.features, i.features.at(0).id);
     } else {
       for (std::size_t c = 0; c < log.common.size(); ++c) add(log.common[c].second, c);
     }
@@ -397,7 +397,7 @@ TEST_F(Synth, UsersHaveHeavyTailedNumbersOfImpressions) {
   const Log log = train_log(options(58'000));
   ASSERT_EQ(log.common.size(), 1000U) << "58 impressions per user by default";
   std::map<std::string, int> count;
-  for (const Impression& i : log.impressions) ++count[i.key];
+  for (const SynthImpression& i : log.impressions) ++count[i.key];
   ASSERT_EQ(count.size(), 1000U) << "every user has an impression";
   std::vector<int> counts;
   for (const auto& [key, n] : count) counts.push_back(n);

@@ -10,7 +10,7 @@
 namespace esmm::test {
 namespace {
 
-constexpr double kTolerance = 4e-7;  // of one row's float formulas, see loss_test.cpp
+constexpr double kRowTolerance = 4e-7;  // of one row's float formulas, see loss_test.cpp
 constexpr RowWeights kRules[] = {RowWeights::every,       RowWeights::clicked,  RowWeights::sampled,
                                  RowWeights::oversampled, RowWeights::accepted, RowWeights::inverse};
 
@@ -106,14 +106,14 @@ TEST_P(MethodLoss, AndItsGradientEqualTheDoubleReferenceUnderEveryRule) {
         const std::vector<double> logits(batch.logits.begin(), batch.logits.end()), weights = weights_of(o, batch);
         const Expected expected = expect(o, batch, logits, weights);
         const LossResult result = run_loss(*backend_, batch, o);
-        const auto bound = [](double value) { return 2 * kTolerance * std::max(1.0, value); };  // weights round, too
+        const auto bound = [](double value) { return 2 * kRowTolerance * std::max(1.0, value); };  // weights round, too
         EXPECT_NEAR(result.losses.ctr, expected.ctr, bound(expected.ctr));
         EXPECT_NEAR(result.losses.conversion, expected.conversion, bound(expected.conversion));
         EXPECT_NEAR(result.losses.auxiliary, expected.auxiliary, bound(expected.auxiliary));
         EXPECT_NEAR(result.losses.total(o), expected.total, 4 * bound(expected.total));
         for (std::size_t i = 0; i < expected.gradient.size(); ++i) {
           const double scale = std::max(std::fabs(expected.gradient[i]), 1.0 / static_cast<double>(size));
-          ASSERT_NEAR(result.dlogits[i], expected.gradient[i], 4 * kTolerance * scale) << i;
+          ASSERT_NEAR(result.dlogits[i], expected.gradient[i], 4 * kRowTolerance * scale) << i;
         }
       }
     }
