@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -13,29 +13,49 @@
 
 namespace esmm {
 
+namespace {
+
+/// Returns when the value is another. A sleeping thread takes tens of microseconds to wake, as long as a small loop
+/// runs, so it stays awake for that long, letting others have the core.
+template <class T>
+T await_change(const std::atomic<T>& value, T old) {
+  constexpr std::chrono::microseconds kAwake{100};
+  const auto enough = std::chrono::steady_clock::now() + kAwake;
+  while (value.load(std::memory_order_acquire) == old) {
+    if (std::chrono::steady_clock::now() < enough) {
+      std::this_thread::yield();
+    } else {
+      value.wait(old, std::memory_order_acquire);
+    }
+  }
+  return value.load(std::memory_order_acquire);
+}
+
+}  // namespace
+
 struct ThreadPool::State {
-  std::mutex mutex;
-  std::condition_variable work_ready;
-  std::condition_variable work_done;
-  std::uint64_t generation = 0;  // counts loops; a worker that sees a new one joins it
-  int running = 0;               // workers that have not finished the current loop
+  std::atomic<std::uint32_t> generation{0};  // counts loops; a worker that sees a new one joins it
+  std::atomic<int> running{0};               // workers that have not finished the current loop
   bool stopping = false;
 
-  // The current loop. Written under the mutex before the generation moves on.
+  // The current loop. Written before the generation moves on, while no worker runs.
   Call call = nullptr;
   void* context = nullptr;
   std::int64_t chunks = 0;
   std::atomic<std::int64_t> next_chunk{0};
+  std::mutex error_mutex;
   std::exception_ptr error;
 
   std::vector<std::jthread> workers;
 
+  void begin_generation() {
+    generation.fetch_add(1, std::memory_order_release);
+    generation.notify_all();
+  }
+
   void stop() {
-    {
-      const std::lock_guard lock(mutex);
-      stopping = true;
-    }
-    work_ready.notify_all();
+    stopping = true;
+    begin_generation();
   }
 
   void work(int thread) {
@@ -47,23 +67,18 @@ struct ThreadPool::State {
       }
     } catch (...) {
       next_chunk.store(chunks, std::memory_order_relaxed);  // the others stop after their current chunk
-      const std::lock_guard lock(mutex);
+      const std::lock_guard lock(error_mutex);
       if (!error) error = std::current_exception();
     }
   }
 
   void worker_loop(int thread) {
-    std::uint64_t seen = 0;
+    std::uint32_t seen = 0;
     for (;;) {
-      {
-        std::unique_lock lock(mutex);
-        work_ready.wait(lock, [&] { return stopping || generation != seen; });
-        if (stopping) return;
-        seen = generation;
-      }
+      seen = await_change(generation, seen);
+      if (stopping) return;
       work(thread);
-      const std::lock_guard lock(mutex);
-      if (--running == 0) work_done.notify_one();
+      if (running.fetch_sub(1, std::memory_order_release) == 1) running.notify_one();
     }
   }
 };
@@ -93,20 +108,15 @@ void ThreadPool::run(std::int64_t chunks, Call call, void* context) {
     return;
   }
   State& s = *state_;
-  {
-    const std::lock_guard lock(s.mutex);
-    s.call = call;
-    s.context = context;
-    s.chunks = chunks;
-    s.next_chunk.store(0, std::memory_order_relaxed);
-    s.error = nullptr;
-    s.running = threads_ - 1;
-    ++s.generation;
-  }
-  s.work_ready.notify_all();
+  s.call = call;
+  s.context = context;
+  s.chunks = chunks;
+  s.next_chunk.store(0, std::memory_order_relaxed);
+  s.error = nullptr;
+  s.running.store(threads_ - 1, std::memory_order_relaxed);
+  s.begin_generation();
   s.work(0);
-  std::unique_lock lock(s.mutex);
-  s.work_done.wait(lock, [&] { return s.running == 0; });
+  for (int left = s.running.load(std::memory_order_acquire); left > 0;) left = await_change(s.running, left);
   if (s.error) std::rethrow_exception(s.error);
 }
 
