@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace esmm {
@@ -21,6 +23,16 @@ TEST(ThreadPool, RunsEveryChunkExactlyOnceWhateverTheNumberOfThreads) {
       });
       for (const auto& count : seen) EXPECT_EQ(count.load(), 1);
     }
+  }
+}
+
+TEST(ThreadPool, RunsLoopsWhetherItsThreadsAreAwakeOrAsleep) {
+  ThreadPool pool(5);
+  std::atomic<std::int64_t> sum{0};
+  for (int loop = 0; loop < 300; ++loop) {
+    if (loop % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(50 * (loop % 7)));  // they sleep after 100
+    pool.for_each_chunk(11, [&](std::int64_t chunk, int) { sum += chunk; });
+    ASSERT_EQ(sum.load(), (loop + 1) * 55);  // all chunks are done when the call returns
   }
 }
 
