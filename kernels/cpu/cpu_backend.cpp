@@ -9,6 +9,7 @@
 #include <new>
 
 #include "kernels/cpu/bf16_product.hpp"
+#include "kernels/cpu/gemm.hpp"
 #include "kernels/error.hpp"
 
 namespace esmm::cpu {
@@ -58,7 +59,9 @@ void CpuMemory::zero(void* to, std::size_t bytes) {
   });
 }
 
-CpuBackend::CpuBackend(int threads, Precision precision) : pool_(threads), precision_(precision) {}
+CpuBackend::CpuBackend(int threads, Precision precision) : pool_(threads), precision_(precision) {
+  prepare_gemm();
+}
 CpuBackend::~CpuBackend() = default;
 
 void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {

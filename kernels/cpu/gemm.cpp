@@ -2,6 +2,10 @@
 
 #include <libxsmm.h>
 
+#include <cstdlib>
+
+#include "kernels/error.hpp"
+
 namespace esmm::cpu {
 
 namespace {
@@ -61,6 +65,14 @@ void gemm(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float
 
 void gemm_transposed_a(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float> c, Gemm mode) {
   multiply({a, b, c, a.rows, true, mode});
+}
+
+void prepare_gemm() {
+  libxsmm_registry_info registry;
+  if (kCompileKernels && libxsmm_get_registry_info(&registry) != EXIT_SUCCESS) {
+    throw device_error(
+        "out of memory: there is none for the products of matrices. Lower --dim, --window-mb or --threads.");
+  }
 }
 
 }  // namespace esmm::cpu

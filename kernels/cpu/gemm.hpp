@@ -13,4 +13,8 @@ void gemm(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float
 /// c = aᵀ·b, or c += aᵀ·b. a [depth, rows], b [depth, cols], c [rows, cols].
 void gemm_transposed_a(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float> c, Gemm mode);
 
+/// Takes the memory in which compiled kernels are found again, which the first product would do without looking whether
+/// it was given any. Throws Error (device) when it was not. Before the first product.
+void prepare_gemm();
+
 }  // namespace esmm::cpu
