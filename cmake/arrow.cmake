@@ -4,6 +4,7 @@ set(ESMM_PYARROW "" CACHE STRING
   "Python whose pyarrow brings Apache Arrow, for Parquet; OFF for none. Empty: Arrow's CMake packages, else python3")
 set(ESMM_WITH_PARQUET OFF)
 set(ESMM_ARROW_LIBRARIES "")  # of the wheel
+set(ESMM_ARROW_LICENSES "")   # which go where these go
 set(ESMM_ARROW_PACKAGE OFF)   # by CMake's packages
 set(arrow_oldest 26)
 
@@ -23,6 +24,8 @@ print(p.cpp_version, p.get_include(), *[f'{p.get_library_dirs()[0]}/lib{n}.so.{s
     target_include_directories(esmm::arrow SYSTEM INTERFACE ${include})
     target_link_libraries(esmm::arrow INTERFACE ${found})
     set(ESMM_ARROW_LIBRARIES ${found} PARENT_SCOPE)
+    file(GLOB licenses ${include}/../../pyarrow-${version}*.dist-info/licenses/*)
+    set(ESMM_ARROW_LICENSES ${licenses} PARENT_SCOPE)
     set(${result} "" PARENT_SCOPE)
     message(STATUS "Parquet: Apache Arrow ${version} of ${python}")
   endif()

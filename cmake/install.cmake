@@ -22,6 +22,7 @@ foreach(library ${ESMM_ARROW_LIBRARIES})
   set_target_properties(esmm_gpu PROPERTIES INSTALL_RPATH "$ORIGIN/../${bundled}")
 endforeach()
 install(FILES ${ESMM_ARROW_LIBRARIES} DESTINATION ${bundled})
+install(FILES ${ESMM_ARROW_LICENSES} DESTINATION ${CMAKE_INSTALL_DOCDIR}/arrow)
 
 install(TARGETS esmm_gpu)
 # The manual and the shells' completions are what the program says of itself.

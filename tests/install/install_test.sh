@@ -30,6 +30,7 @@ got=$("$work/build/mean_prediction" "$work/run" "$work/log.d" | tail -n 1)  # af
 holds_program() { grep -q '/bin/esmm_gpu$' "$work/list" || { cat "$work/list"; fail "no program in $1"; }; }
 cmake -E tar tf "$work"/packages/*.tar.zst >"$work/list"
 holds_program "the archive"
+! grep -q libarrow "$work/list" || grep -q 'arrow/NOTICE' "$work/list" || fail "Arrow's libraries without its notice"
 if command -v dpkg-deb >/dev/null; then
     dpkg-deb -c "$work"/packages/*.deb >"$work/list"
     holds_program "the Debian package"
