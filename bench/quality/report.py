@@ -68,21 +68,32 @@ def scale(values, begin, end):
     return lambda v: begin + (end - begin) * (v - low + pad) / (high - low + 2 * pad)
 
 
+def ticks(values):
+    """Three to seven round numbers in the range of `values`."""
+    low, high = min(values), max(values)
+    step = 10.0 ** math.floor(math.log10(max(high - low, 1e-4) / 3))
+    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (factor * step) < 7)
+    return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
 def plot_methods(results, metric, bayes):
     """A dot and a bar of one standard deviation per method; dashed: Bayes."""
     spans = {name: mean_and_deviation(own[metric]) for name, own in results.items()}
     ends = [m + s * k for m, s in spans.values() for k in (-1, 1) if not math.isnan(s)] + [m for m, _ in spans.values()]
-    x = scale(ends + ([bayes[metric]] if bayes else []), 150, 550)
+    ends += [bayes[metric]] if bayes else []
+    x, bottom = scale(ends, 150, 550), 36 + 24 * len(spans)
     parts = [text(150, 18, f"{METRICS[metric]}, mean and one standard deviation over seeds")]
+    for tick in ticks(ends):
+        parts += [f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="30" y2="{bottom}" stroke="#ddd"/>',
+                  text(x(tick), bottom + 16, f"{tick:.4g}", "middle")]
     for i, (name, (mean, deviation)) in enumerate(spans.items()):
         y, s = 45 + 24 * i, 0.0 if math.isnan(deviation) else deviation
         parts += [text(10, y + 4, name), f'<circle cx="{x(mean):.1f}" cy="{y}" r="4"/>', text(565, y + 4, f"{mean:.4f}"),
                   f'<line x1="{x(mean - s):.1f}" x2="{x(mean + s):.1f}" y1="{y}" y2="{y}" stroke="black"/>']
-    bottom = 36 + 24 * len(spans)
     if bayes:
         parts.append(f'<line x1="{x(bayes[metric]):.1f}" x2="{x(bayes[metric]):.1f}" y1="30" y2="{bottom}" stroke="red" '
                      'stroke-dasharray="4"/>')
-    return svg(bottom + 14, parts)
+    return svg(bottom + 26, parts)
 
 
 def plot_values(option, sweep, metric):
@@ -92,8 +103,12 @@ def plot_values(option, sweep, metric):
     lines = {name: [mean_and_deviation(results[name][metric]) for results, _ in sweep.values()]
              for name in next(iter(sweep.values()))[0]}
     known = [bayes[metric] for _, bayes in sweep.values() if bayes]
-    y = scale([m for line in lines.values() for m, _ in line] + known, 300, 40)
-    parts = [text(60, 18, f"{METRICS[metric]} by {option}, mean over seeds")]
+    ends = [m for line in lines.values() for m, _ in line] + known
+    y = scale(ends, 300, 40)
+    parts = [text(60, 18, f"{METRICS[metric]} by {option}, mean and one standard deviation over seeds")]
+    for tick in ticks(ends):
+        parts += [f'<line x1="60" x2="460" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#ddd"/>',
+                  text(52, y(tick) + 4, f"{tick:.4g}", "end")]
     parts += [text(x(i), 325, value, "middle") for i, value in enumerate(values)]
     if len(known) == len(values):
         lines = {"Bayes": [(m, math.nan) for m in known], **lines}
